@@ -1,6 +1,6 @@
 """runtime.md, "State", and config-linux.md, "The Container Process State"."""
 
-from .base import Base
+from .base import U64, Base
 
 
 class State(Base):
@@ -10,7 +10,7 @@ class State(Base):
     id: str
     status: str
     bundle: str
-    pid: int = 0
+    pid: U64 = 0
     annotations: dict[str, str] = {}
 
 
@@ -19,6 +19,6 @@ class ContainerProcessState(Base):
 
     oci_version: str
     fds: list[str]
-    pid: int
+    pid: U64
     state: State
     metadata: str | None = None
