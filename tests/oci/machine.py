@@ -1,0 +1,153 @@
+"""The machine the tests run on, and the proof that a test left it as it was.
+
+The test run gets a mount namespace of its own: its files live in a tmpfs, /run is empty, and /dev/null is a
+private node, so that a runtime that goes wrong does no harm beyond it, and each of its traces is seen here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+
+from oci import mountinfo, process
+
+CLONE_NEWNS = 0x20000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    if (
+        _libc.mount(source.encode(), target.encode(), fstype.encode(), ctypes.c_ulong(flags), data.encode())
+        != 0
+    ):
+        error = ctypes.get_errno()
+        raise OSError(error, f"mount {target}: {os.strerror(error)}")
+
+
+def umount(target: str, flags: int = MNT_DETACH) -> None:
+    """umount2(2)."""
+    if _libc.umount2(target.encode(), flags) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"umount {target}: {os.strerror(error)}")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a test must leave as it found it; each item is a set of printable facts."""
+
+    null: frozenset[str]
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    descriptors: frozenset[str]
+    run: frozenset[str]
+    names: frozenset[str]
+    interfaces: frozenset[str]
+
+    def differences(self, later: Snapshot) -> list[str]:
+        """What is new or gone since, one sentence per fact."""
+        found = []
+        for what in self.__dataclass_fields__:
+            before, after = getattr(self, what), getattr(later, what)
+            found += [f"{what}: left behind {fact}" for fact in sorted(after - before)]
+            found += [f"{what}: gone {fact}" for fact in sorted(before - after)]
+        return found
+
+
+class Machine:
+    """This machine, seen from a private mount namespace."""
+
+    def __init__(self) -> None:
+        self.prefix = f"lxcri-test-{os.getpid()}"  # of every id and cgroup that the tests make
+        process.become_subreaper()
+        self._real_null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+        self._real_null_before = self._fact_of_node(os.fstat(self._real_null))
+        process.unshare(CLONE_NEWNS)
+        mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        mount("tmpfs", "/run", "tmpfs", data="mode=755")
+        self.work = tempfile.mkdtemp(prefix="lxcri-test-", dir="/tmp")
+        mount("tmpfs", self.work, "tmpfs", data="mode=755")
+        null = os.path.join(self.work, "null")
+        os.mknod(null, stat.S_IFCHR, os.makedev(1, 3))
+        os.chmod(null, 0o666)
+        mount(null, "/dev/null", flags=MS_BIND)
+
+    def close(self) -> list[str]:
+        """Remove the work directory; returns what is wrong with the machine outside of the namespace."""
+        now = self._fact_of_node(os.fstat(self._real_null))
+        os.close(self._real_null)
+        umount("/dev/null")
+        umount(self.work)
+        os.rmdir(self.work)
+        return [] if now == self._real_null_before else [f"/dev/null was {self._real_null_before}, is {now}"]
+
+    def cover(self, directory: str) -> None:
+        """Hide what is mounted at ``directory`` under an empty tmpfs."""
+        mount("tmpfs", directory, "tmpfs", data="mode=755")
+
+    @staticmethod
+    def _fact_of_node(status: os.stat_result) -> str:
+        rdev = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+        return f"{stat.filemode(status.st_mode)} {status.st_uid}:{status.st_gid} {rdev}"
+
+    @staticmethod
+    def cgroup_mounts() -> list[str]:
+        """Mount points of all cgroup hierarchies, v1 and v2."""
+        return [mount.point for mount in mountinfo.of_process() if mount.fstype in ("cgroup", "cgroup2")]
+
+    def cgroups(self) -> list[str]:
+        """Directories of cgroups that the tests' containers made, in every hierarchy, parents first."""
+        return [
+            os.path.join(directory, name)
+            for point in self.cgroup_mounts()
+            for directory, names, _ in os.walk(point)
+            for name in names
+            if self.prefix in os.path.join(directory, name)
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """The facts now."""
+        with open("/proc/self/mountinfo") as file:
+            mounts = frozenset(file.read().splitlines())
+        descriptors = set()
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # listdir's own descriptor is gone
+                descriptors.add(f"{number} {os.readlink('/proc/self/fd/' + number)}")
+        run: set[str] = set()
+        for directory, directories, files in os.walk("/run"):
+            run.update(os.path.join(directory, name) for name in directories + files)
+        uts = os.uname()
+        with open("/proc/sys/kernel/domainname") as file:
+            domainname = file.read().strip()
+        return Snapshot(
+            null=frozenset([self._fact_of_node(os.stat("/dev/null"))]),
+            mounts=mounts,
+            cgroups=frozenset(self.cgroups()),
+            descriptors=frozenset(descriptors),
+            run=frozenset(run),
+            names=frozenset([f"host name {uts.nodename}", f"domain name {domainname}", f"cwd {os.getcwd()}"]),
+            interfaces=frozenset(os.listdir("/sys/class/net")),
+        )
+
+    def restore(self, before: Snapshot) -> None:
+        """Undo what a failed test left, so that the next one is judged by itself."""
+        process.kill_children()
+        for line in sorted(self.snapshot().mounts - before.mounts, reverse=True):
+            with contextlib.suppress(OSError):
+                umount(mountinfo.parse(line)[0].point)
+        for directory in reversed(self.cgroups()):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        for path in self.snapshot().run - before.run:
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        os.chmod("/dev/null", 0o666)
