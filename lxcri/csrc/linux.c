@@ -1,0 +1,80 @@
+/* What linux.h declares. The kernel's newest calls go by number: the C library at build time may not know them. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/nsfs.h>
+#include <linux/openat2.h>
+
+static int result(long ret)
+{
+	return ret < 0 ? -errno : (int)ret;
+}
+
+static int linux_unshare(uint64_t flags)
+{
+	return result(unshare((int)flags));
+}
+
+static int linux_setns(int fd, int type)
+{
+	return result(setns(fd, type));
+}
+
+static int linux_mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data)
+{
+	return result(mount(source, target, type, flags, data));
+}
+
+static int linux_open_tree(int dir, const char *path, unsigned int flags)
+{
+	return result(syscall(SYS_open_tree, dir, path, flags));
+}
+
+static int linux_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set, uint64_t clear,
+			       uint64_t propagation, uint64_t userns_fd)
+{
+	uint64_t attributes[4] = { set, clear, propagation, userns_fd }; /* struct mount_attr */
+
+	return result(syscall(SYS_mount_setattr, dir, path, flags, attributes, sizeof(attributes)));
+}
+
+static int linux_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
+	long fd;
+
+	do
+		fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return result(fd);
+}
+
+static int linux_close_range(unsigned int first, unsigned int last, unsigned int flags)
+{
+	return result(syscall(SYS_close_range, first, last, flags));
+}
+
+static int linux_prctl(int option, unsigned long a, unsigned long b)
+{
+	return result(prctl(option, a, b, 0UL, 0UL));
+}
+
+static int linux_namespace_type(int fd)
+{
+	return result(ioctl(fd, NS_GET_NSTYPE));
+}
+
+static int linux_clearenv(void)
+{
+	return result(clearenv());
+}

@@ -1,0 +1,81 @@
+"""System calls that Python 3.11's os module lacks. Failures are OSError."""
+
+from __future__ import annotations
+
+import os
+
+from lxcri._linux import ffi, lib
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+CLOSE_RANGE_CLOEXEC = 4
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+
+PR_CAPBSET_READ = 23
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def _check(result: int, path: str | None = None) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), path)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(lib.linux_unshare(flags))
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2): join the namespace behind fd, which must be of this kind (CLONE_NEW*; 0 for any)."""
+    _check(lib.linux_setns(fd, kind))
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    encoded = [os.fsencode(s) for s in (source, target, fstype, data)]
+    _check(lib.linux_mount(*encoded[:3], flags, encoded[3] or ffi.NULL), target)
+
+
+def open_tree(path: str, *, recursive: bool) -> int:
+    """A detached copy of what is mounted at path (open_tree(2)), with all mounts below it when recursive."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return _check(lib.linux_open_tree(AT_FDCWD, os.fsencode(path), flags), path)
+
+
+def mount_setattr(fd: int, *, propagation: int, recursive: bool) -> None:
+    """mount_setattr(2): the propagation (MS_SHARED, ...) of the mount behind fd."""
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _check(lib.linux_mount_setattr(fd, b"", flags, 0, 0, propagation, 0))
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2), close-on-exec."""
+    return _check(lib.linux_openat2(directory, os.fsencode(path), flags, mode, resolve), path)
+
+
+def close_range(first: int, last: int, flags: int) -> None:
+    """close_range(2)."""
+    _check(lib.linux_close_range(first, last, flags))
+
+
+def prctl(option: int, value: int) -> int:
+    """prctl(2) with one argument."""
+    return _check(lib.linux_prctl(option, value, 0))
+
+
+def namespace_type(fd: int) -> int:
+    """Which kind of namespace (CLONE_NEW*) is behind fd (ioctl NS_GET_NSTYPE, namespaces(7))."""
+    return _check(lib.linux_namespace_type(fd))
+
+
+def clearenv() -> None:
+    """clearenv(3): the environment of the C library, which liblxc reads; os.environ stays as it is."""
+    _check(lib.linux_clearenv())
