@@ -1,0 +1,92 @@
+"""What is raised when liblxc says no."""
+
+from __future__ import annotations
+
+import os
+
+
+class LxcError(Exception):
+    """An operation of liblxc failed.
+
+    operation     the function of liblxc, or the member of struct lxc_container, that failed
+    container     name of the container, if it concerns one
+    key, value    configuration item and its value, if it concerns one
+    error_number  the container's error_num: for start() the wait status of its init, or 1; often 0
+    errno         errno after the call, 0 if liblxc left none; often the reason, sometimes a left-over
+    log           what liblxc logged as an error during the operation, oldest first: the first is the cause,
+                  the others follow from it. Empty unless lxcffi.log.capture() was called before.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        container: str | None = None,
+        key: str | None = None,
+        value: str | None = None,
+        error_number: int = 0,
+        errno: int = 0,
+        log: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(operation, container, key, value, error_number, errno, log)
+        self.operation = operation
+        self.container = container
+        self.key = key
+        self.value = value
+        self.error_number = error_number
+        self.errno = errno
+        self.log = log
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, as far as liblxc says."""
+        if self.log:
+            return self.log[0]
+        if self.errno:
+            return os.strerror(self.errno).lower()
+        return f"liblxc gives no reason (error number {self.error_number})"
+
+    def __str__(self) -> str:
+        what = self.operation
+        if self.container is not None:
+            what += f" of container {self.container}"
+        if self.key is not None:
+            what += f": {self.key}"
+        if self.value is not None:
+            what += f" = {self.value}"
+        return f"{what}: {self.reason}"
+
+
+class ConfigItemError(LxcError):
+    """liblxc does not know a configuration item, or does not take its value."""
+
+
+class StartError(LxcError):
+    """The container did not start."""
+
+
+class NotSupportedError(LxcError):
+    """The liblxc at hand is older than what is asked of it.
+
+    required  the version that it takes, such as "6.0.0"
+    version   the version at hand
+    """
+
+    def __init__(self, operation: str, *, required: str, version: str, container: str | None = None) -> None:
+        super().__init__(operation, container=container)
+        self.required = required
+        self.version = version
+
+    @property
+    def reason(self) -> str:
+        """Which version it takes."""
+        return f"needs liblxc {self.required}, this is {self.version}"
+
+
+class ReleasedError(LxcError):
+    """The container object was used after release()."""
+
+    @property
+    def reason(self) -> str:
+        """Always the same."""
+        return "the object has been released"

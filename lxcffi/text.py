@@ -1,0 +1,43 @@
+"""Strings on their way into C and back: UTF-8; other bytes survive as surrogates (PEP 383)."""
+
+from __future__ import annotations
+
+import os
+
+from .ffi import ffi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    from ._lxc import CData
+
+    Text: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def encode(text: Text) -> bytes:
+    """Bytes of a str, bytes or path. Raises ValueError for a NUL, at which C would cut the string short."""
+    value = text if isinstance(text, str | bytes) else os.fspath(text)
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    if b"\0" in data:
+        raise ValueError(f"embedded null character in {text!r}")
+    return data
+
+
+def encode_optional(text: Text | None) -> bytes | CData:
+    """Bytes of a text, or NULL for None."""
+    return ffi.NULL if text is None else encode(text)
+
+
+def decode(string: CData | bytes) -> str:
+    """The str of a C string that is not NULL, or of bytes."""
+    data = string if isinstance(string, bytes) else ffi.string(string)
+    assert isinstance(data, bytes)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def string_array(texts: Iterable[Text]) -> tuple[CData, list[CData]]:
+    """A C array of strings that ends with NULL, and the strings, to be kept as long as the array is used."""
+    strings = [ffi.new("char[]", encode(text)) for text in texts]
+    return ffi.new("char *[]", [*strings, ffi.NULL]), strings
