@@ -1,4 +1,4 @@
-"""The one exception type that reaches a user as a line on stderr, and how the kernel's reasons are worded in it."""
+"""The exception that reaches a user as a line on stderr, and how the kernel's reasons are worded in it."""
 
 
 class Error(Exception):

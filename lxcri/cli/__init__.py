@@ -1,0 +1,1 @@
+"""The command line: its definition (commands), a fast parser (fast), click's texts for people (click_app)."""
