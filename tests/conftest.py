@@ -8,8 +8,10 @@ the machine is as before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,15 +114,14 @@ def new_bundle(
     as_before: None, machine: Machine, runtime: Runtime, skeleton: Skeleton
 ) -> Iterator[Callable[[], Bundle]]:
     """Makes bundles that are removed, with their containers, after the test."""
-    bundles: list[Bundle] = []
+    with contextlib.ExitStack() as bundles:
 
-    def make() -> Bundle:
-        bundles.append(Bundle(os.path.join(machine.work, f"bundle{len(bundles)}"), skeleton, runtime))
-        return bundles[-1]
+        def make() -> Bundle:
+            bundle = Bundle(tempfile.mkdtemp(prefix="bundle-", dir=machine.work), skeleton, runtime)
+            bundles.callback(bundle.close)
+            return bundle
 
-    yield make
-    for bundle in bundles:
-        bundle.close()
+        yield make
 
 
 @pytest.fixture

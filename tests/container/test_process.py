@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
 def test_args_are_passed_verbatim(bundle: Bundle) -> None:
     """Blanks, quotes, newlines, empty and non-ASCII arguments arrive as they are."""
-    args = ["/bin/sleep", "100", "", "two words", 'it\'s "quoted"', "$HOME *\n", "ünïcode", "-", "--help"]
-    container = bundle.container(*args).up()
-    with open(f"/proc/{container.pid}/cmdline", "rb") as file:
-        assert file.read().decode().split("\0")[:-1] == args
+    args = ["/bin/cat", "/proc/self/cmdline", "", "two words", 'it\'s "quoted"', "$HOME *\n", "ünïcode", "-"]
+    assert bundle.run(*args).stdout.split("\0")[:-1] == args
 
 
 def test_args_0_is_the_process_own_name(bundle: Bundle) -> None:
@@ -28,11 +26,7 @@ def test_args_0_is_the_process_own_name(bundle: Bundle) -> None:
 def test_env_is_exactly_the_configured_one(bundle: Bundle) -> None:
     """Nothing of the caller's environment, of the runtime or of liblxc is in it; the order is kept."""
     bundle.process["env"] = ["PATH=/bin", "B=2", "A=1 with = and ' \"", "EMPTY=", "UNI=ü", "HOME=/nowhere"]
-    out = (
-        bundle.run("cat", "/proc/self/environ", env={"PATH": "/usr/bin:/bin", "LEAK": "1", "LC_ALL": "C"})
-        .ok()
-        .stdout
-    )
+    out = bundle.run("cat", "/proc/self/environ", env={"PATH": "/bin", "LEAK": "1"}).ok().stdout
     assert out.split("\0")[:-1] == bundle.process["env"]
 
 
@@ -45,7 +39,7 @@ def test_env_duplicates_are_resolved_to_the_last(bundle: Bundle) -> None:
 
 
 def test_env_without_home_gets_it_from_the_containers_passwd(bundle: Bundle) -> None:
-    """HOME, if unset, is the user's directory in the container's /etc/passwd, as in every engine's runtime."""
+    """HOME, if unset, is the user's directory in the container's /etc/passwd."""
     bundle.process["user"] = {"uid": 1000, "gid": 1000}
     assert "HOME=/home" in bundle.run("cat", "/proc/self/environ").ok().stdout.split("\0")
 
@@ -73,7 +67,7 @@ def test_cwd_is_entered_in_a_mount(bundle: Bundle) -> None:
 
 
 def test_cwd_that_only_the_user_may_enter(bundle: Bundle) -> None:
-    """chdir happens with the user's own rights too, when root's are not enough, as on a root-squashed volume."""
+    """chdir happens with the user's rights too, when root's are not enough, as on a root-squashed volume."""
     os.mkdir(os.path.join(bundle.rootfs, "private"), 0o700)
     os.chown(os.path.join(bundle.rootfs, "private"), 1000, 1000)
     bundle.process["cwd"] = "/private"
@@ -128,7 +122,7 @@ def test_pid_is_the_containers_own(bundle: Bundle) -> None:
 
 
 def test_signals_have_their_default_disposition(bundle: Bundle) -> None:
-    """Neither what Python ignores (SIGPIPE, SIGXFSZ) nor what the caller ignores or blocks reaches the container."""
+    """What Python ignores (SIGPIPE, SIGXFSZ) is not ignored in the container."""
     out = bundle.run("/bin/grep", "^Sig[BI]", "/proc/self/status").ok().stdout
     assert out.split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 

@@ -1,1 +1,1 @@
-"""What the behaviour tests are made of: bundles, a runtime binary to test, and the machine it must not change."""
+"""What behaviour tests are made of: bundles, the runtime to test, and the machine that it must not change."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from oci import mountinfo
 from oci.runtime import Container
 
 if TYPE_CHECKING:
@@ -16,9 +18,19 @@ if TYPE_CHECKING:
     from oci.runtime import Result, Runtime
 
 CAPABILITIES = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD", "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
-]  # fmt: skip
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+]
 
 
 def default_config() -> dict[str, Any]:
@@ -80,7 +92,7 @@ def default_config() -> dict[str, Any]:
 
 
 class Bundle:
-    """A bundle directory; ``config`` is written to config.json when a container is made of it."""
+    """A bundle in an existing directory; ``config`` is written to config.json when a container is made of it."""
 
     def __init__(self, path: str, skeleton: Skeleton, runtime: Runtime) -> None:
         self.path = path
@@ -88,7 +100,6 @@ class Bundle:
         self.runtime = runtime
         self.config: Any = default_config()
         self._containers: list[Container] = []
-        os.makedirs(path)
         skeleton.build(self.rootfs)
 
     @property
@@ -125,7 +136,7 @@ class Bundle:
         return len(self.config["mounts"]) - 1
 
     def bind(self, source: str, destination: str, *options: str) -> int:
-        """Append a bind mount; options are added to ``rbind``, or replace it when one of them is ``bind``."""
+        """Append a bind mount; it is an rbind unless ``bind`` is among the options."""
         return self.mount(destination, source, "bind", options if "bind" in options else ("rbind", *options))
 
     def namespace(self, kind: str, **properties: str) -> None:
@@ -194,6 +205,12 @@ class Bundle:
 
     def close(self) -> None:
         """Remove the containers and the directory."""
-        for container in self._containers:
-            container.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove)
+            for container in self._containers:
+                stack.callback(container.close)
+
+    def _remove(self) -> None:
+        below = [mount.point for mount in mountinfo.of_process() if mount.point.startswith(self.path + "/")]
+        assert not below, f"mounts are left, so the bundle is not removed: {below}"
         shutil.rmtree(self.path)

@@ -150,4 +150,7 @@ class Machine:
             shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        for name in os.listdir(self.work):
+            if name.startswith("bundle-"):
+                shutil.rmtree(os.path.join(self.work, name), ignore_errors=True)
         os.chmod("/dev/null", 0o666)

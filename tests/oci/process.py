@@ -68,7 +68,7 @@ def wait_for(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) ->
 
 
 def children() -> dict[int, str]:
-    """Children of this process that are alive, by pid, with their name and state; zombies are reaped first."""
+    """Living children of this process, by pid, with their name and state; zombies are reaped first."""
     try:
         while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
             pass

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 
 APPLETS = [
-    "[", "awk", "basename", "cat", "chgrp", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname", "dmesg", "echo",
-    "env", "expr", "false", "find", "grep", "head", "hostname", "id", "ifconfig", "ip", "ipcs", "kill", "ln", "ls", "mkdir",
-    "mkfifo", "mknod", "mount", "mountpoint", "mv", "nc", "nohup", "od", "printf", "ps", "pwd", "readlink", "realpath",
-    "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "stty", "sync", "tail", "tee", "test", "timeout",
-    "top", "touch", "tr", "true", "truncate", "tty", "umount", "uname", "uniq", "wc", "which", "whoami", "xargs",
+    "[", "awk", "basename", "cat", "chgrp", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname",
+    "dmesg", "echo", "env", "expr", "false", "find", "grep", "head", "hostname", "id", "ifconfig", "ip",
+    "ipcs", "kill", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount", "mountpoint", "mv", "nc", "nohup",
+    "od", "printf", "ps", "pwd", "readlink", "realpath", "rm", "rmdir", "sed", "seq", "setsid", "sh",
+    "sleep", "sort", "stat", "stty", "sync", "tail", "tee", "test", "timeout", "top", "touch", "tr", "true",
+    "truncate", "tty", "umount", "uname", "uniq", "wc", "which", "whoami", "xargs",
 ]  # fmt: skip
 
 DIRECTORIES = ("bin", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr", "var")

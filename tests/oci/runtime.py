@@ -185,7 +185,8 @@ class Container:
         self.id = identity or runtime.new_id()
         self.pid = 0
         self.pid_file = os.path.join(bundle.path, f"{self.id[:60]}.pid")
-        self._out = tempfile.TemporaryFile(dir=bundle.path)  # noqa: SIM115 (the container writes as long as it lives)
+        # close() closes them; the container writes as long as it lives
+        self._out = tempfile.TemporaryFile(dir=bundle.path)  # noqa: SIM115
         self._err = tempfile.TemporaryFile(dir=bundle.path)  # noqa: SIM115
         self.exit: int | None = None
 
@@ -293,12 +294,13 @@ class Container:
         return f"/proc/{self.pid}/root/{inside.lstrip('/')}"
 
     def close(self) -> None:
-        """Remove the container, in whatever state it is. What a failed ``create`` leaves stays, for the check."""
+        """Remove the container, whatever its state. What a failed ``create`` leaves stays, for the check."""
         self._out.close()
         self._err.close()
         if self.pid and self.exit is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            process.ended(self.pid, 5)
+            with contextlib.suppress(ChildProcessError):
+                self.wait()  # pid 1 of a namespace does not end before the others are reaped
         if self.pid and self.id in self.runtime.containers():
             self.runtime.call("delete", "--force", self.id).ok()

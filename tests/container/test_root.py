@@ -1,0 +1,153 @@
+"""config.json's root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from oci import mountinfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci.bundle import Bundle
+
+
+def test_root_is_the_bundles(bundle: Bundle) -> None:
+    """A relative path is relative to the bundle, and nothing of the host is seen at /."""
+    with open(os.path.join(bundle.rootfs, "marker"), "w") as file:
+        file.write("mine\n")
+    assert bundle.sh("cat /marker; ls /").split() == ["mine", *sorted(os.listdir(bundle.rootfs))]
+
+
+def test_root_path_may_be_absolute(bundle: Bundle) -> None:
+    """root.path as containerd and podman write it, outside of the bundle."""
+    moved = bundle.rootfs + "-elsewhere"
+    os.rename(bundle.rootfs, moved)
+    bundle.config["root"]["path"] = moved
+    assert bundle.sh("ls -d /bin").strip() == "/bin"
+
+
+@pytest.mark.runc_differs("refuses a symlink")
+def test_root_path_may_contain_symlinks(bundle: Bundle) -> None:
+    """seed: configureRootfs: lxc.rootfs.path; liblxc 5 refuses symlinks in it, so it gets the real path."""
+    os.symlink(bundle.path, os.path.join(bundle.path, "loop"))
+    os.symlink("rootfs", os.path.join(bundle.path, "root-link"))
+    bundle.config["root"]["path"] = os.path.join(bundle.path, "loop/root-link")
+    assert bundle.sh("ls -d /bin").strip() == "/bin"
+
+
+def test_bundle_path_may_be_a_symlink(bundle: Bundle) -> None:
+    """--bundle with a symlink in it."""
+    link = os.path.join(bundle.runtime.work, "bundle-link")
+    os.symlink(bundle.path, link)
+    bundle.write()
+    identity = bundle.runtime.new_id()
+    try:
+        bundle.runtime.call("run", "--bundle", link, identity).ok()
+    finally:
+        os.unlink(link)
+
+
+def test_bundle_path_may_hold_odd_characters(bundle: Bundle) -> None:
+    """Blanks, commas, colons, backslashes, quotes and # mean something in liblxc's files, not in a path."""
+    odd = os.path.join(bundle.path, 'it\'s "a" b, c:d\\040e #f=g')
+    os.makedirs(odd)
+    os.rename(bundle.rootfs, os.path.join(odd, "rootfs"))
+    bundle.config["process"]["args"] = ["/bin/ls", "-d", "/bin"]
+    bundle.path, original = odd, bundle.path
+    bundle.write()
+    try:
+        result = bundle.runtime.call("run", "--bundle", odd, bundle.runtime.new_id())
+    finally:
+        bundle.path = original
+    assert result.ok().stdout == "/bin\n"
+
+
+def test_bundle_defaults_to_the_current_directory(bundle: Bundle) -> None:
+    """Without --bundle."""
+    bundle.write()
+    bundle.runtime.call("run", bundle.runtime.new_id(), cwd=bundle.path).ok()
+
+
+def test_root_is_writable_by_default(bundle: Bundle) -> None:
+    """root.readonly absent or false; what is written is in the bundle's root file system afterwards."""
+    bundle.sh("echo data >/written")
+    with open(os.path.join(bundle.rootfs, "written")) as file:
+        assert file.read() == "data\n"
+
+
+def test_root_readonly(bundle: Bundle) -> None:
+    """seed: configureRootfs: lxc.rootfs.options ro: / is read-only, the mounts in it keep their own flags."""
+    bundle.config["root"]["readonly"] = True
+    out = bundle.sh("touch /file 2>&1; touch /dev/shm/file && echo writable; cat /proc/self/mountinfo")
+    assert "touch: /file: Read-only file system" in out
+    assert "writable\n" in out
+    info = "\n".join(line for line in out.splitlines() if " - " in line)
+    assert "ro" in mountinfo.at(info, "/").options
+    assert "rw" in mountinfo.at(info, "/dev").options
+
+
+def test_root_readonly_still_gets_its_mount_points(bundle: Bundle) -> None:
+    """The root is made read-only last: missing destinations of mounts are made before that."""
+    bundle.config["root"]["readonly"] = True
+    bundle.mount("/new/deep", "tmpfs", "tmpfs")
+    assert "rw" in mountinfo.at(bundle.sh("cat /proc/self/mountinfo"), "/new/deep").options
+
+
+def test_root_readonly_leaves_the_hosts_mount_writable(bundle: Bundle) -> None:
+    """Only the container's mount is changed, not the file system that others have mounted too."""
+    bundle.config["root"]["readonly"] = True
+    bundle.run("/bin/true").ok()
+    with open(os.path.join(bundle.rootfs, "still-writable"), "w"):
+        pass
+
+
+def test_root_is_not_deleted(bundle: Bundle) -> None:
+    """seed: configureRootfs: lxc.ephemeral=0, lxc.rootfs.managed=0: delete leaves what it did not make."""
+    before = sorted(os.listdir(bundle.rootfs))
+    container = bundle.container("/bin/true").up()
+    container.wait()
+    container.delete().ok()
+    assert sorted(os.listdir(bundle.rootfs)) == before
+
+
+def test_old_root_is_not_reachable(bundle: Bundle) -> None:
+    """After pivot_root only the container's own mounts are left in its namespace."""
+    points = {mount.point for mount in mountinfo.parse(bundle.sh("cat /proc/self/mountinfo"))}
+    assert points == {"/", *(mount["destination"] for mount in bundle.config["mounts"])}
+
+
+def test_missing_root_is_refused(bundle: Bundle) -> None:
+    """The path and the reason are in the message."""
+    bundle.config["root"]["path"] = "no-such-root"
+    bundle.run().refused("no-such-root", "no such file or directory", where="root.path")
+
+
+@pytest.mark.runc_differs("says 'fork/exec /proc/self/exe: not a directory', without the path")
+def test_root_that_is_a_file_is_refused(bundle: Bundle) -> None:
+    """The path and the reason are in the message."""
+    bundle.file("flat")
+    bundle.config["root"]["path"] = "flat"
+    bundle.run().refused("flat", "not a directory", where="root.path")
+
+
+def test_root_without_path_is_refused(bundle: Bundle) -> None:
+    """root.path is required."""
+    bundle.config["root"] = {}
+    bundle.run().refused(where="root")
+
+
+def test_config_without_root_is_refused(bundle: Bundle) -> None:
+    """root is required on Linux."""
+    del bundle.config["root"]
+    bundle.run().refused(where="root")
+
+
+def test_same_root_in_two_containers(new_bundle: Callable[[], Bundle]) -> None:
+    """Two containers on one root file system at once, as pods' read-only images are used."""
+    first, second = new_bundle(), new_bundle()
+    second.config["root"]["path"] = first.rootfs
+    one, two = first.container("/bin/sleep", "100").up(), second.container("/bin/sleep", "100").up()
+    assert os.stat(one.path("/bin/busybox")).st_ino == os.stat(two.path("/bin/busybox")).st_ino
