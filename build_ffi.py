@@ -28,6 +28,7 @@ import setuptools
 from cffi import FFI
 from setuptools import build_meta
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 SOURCE = os.path.dirname(os.path.abspath(__file__))
 VENDOR_HEADERS = os.path.join(SOURCE, "vendor-headers")
@@ -170,9 +171,12 @@ def check_requirements() -> None:
 # What cffi is told
 
 
+DIRECTIVE = re.compile(r"^#(?!define \w+ [-\d]).*\n", re.MULTILINE)
+
+
 def without_directives(header: str) -> str:
-    """Text of a header without its preprocessor lines, which cffi does not read."""
-    return "".join(line for line in header.splitlines(keepends=True) if not line.startswith("#"))
+    """Text of a header without what cffi does not read: directives, but for constants that are numbers."""
+    return DIRECTIVE.sub("", header)
 
 
 def read(*path: str) -> str:
@@ -196,8 +200,8 @@ def lxc_members(header: str) -> list[re.Match[str]]:
 def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
     """Declarations and definitions of one C function container_NAME() for each member NAME.
 
-    A function of the module is called faster than a function pointer that cffi reads from the struct, and cffi
-    need not build the types of all members first. The members with a variable number of arguments (startl,
+    A function of the module is called faster than a function pointer that cffi reads from the struct, and it
+    spares building the types of all members first. The members with a variable number of arguments (startl,
     createl, attach_run_waitl) have a sibling that takes an array, and are left out.
     """
     declarations = []
@@ -385,6 +389,16 @@ PRODUCTS = [
 # The backend
 
 
+class BuildPackages(build_py):
+    """setuptools' build_py, without the product that is Python: what was built in place is not a source."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """Sources of a package, as (package, module, file)."""
+        products = {product.name for product in PRODUCTS}
+        found = super().find_package_modules(package, package_dir)  # type: ignore[no-untyped-call]
+        return [source for source in found if f"{source[0]}.{source[1]}" not in products]
+
+
 class BuildProducts(build_ext):
     """setuptools' build_ext, which knows where a file goes in a wheel and in an editable install."""
 
@@ -409,7 +423,7 @@ class Backend(build_meta._BuildMetaBackend):  # noqa: SLF001 - the way that setu
         """Run the command that setuptools has put into sys.argv."""
         setuptools.setup(
             ext_modules=PRODUCTS,
-            cmdclass={"build_ext": BuildProducts},
+            cmdclass={"build_py": BuildPackages, "build_ext": BuildProducts},
             options={"bdist_wheel": {"py_limited_api": PY_LIMITED_API}},
         )
 

@@ -1,0 +1,71 @@
+"""Writes the command `lxcri`: python3 -m lxcri.entry PATH.
+
+The script that pip writes for an entry point starts Python with site and with the caller's PYTHON* variables.
+This one starts it isolated and without site (-IS): that is faster, and a root program must not listen to
+variables. The paths in it are absolute, since engines run a runtime with an empty environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import sysconfig
+from importlib.util import find_spec
+
+SHEBANG_MAX_BYTES = 127
+"""What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
+
+MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
+
+
+def package_paths() -> list[str]:
+    """Directories that the packages are imported from and that Python does not search without site."""
+    paths: dict[str, None] = {}
+    for name in MODULES:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SystemExit(f"lxcri.entry: the package {name} is not installed")
+        directory = os.path.dirname(spec.origin)
+        paths[os.path.dirname(directory) if spec.submodule_search_locations else directory] = None
+    without_site = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    return [path for path in paths if path not in without_site]
+
+
+def program(paths: list[str]) -> str:
+    """The Python program, without a first line."""
+    return f"import sys\n\nsys.path += {paths!r}\n\nfrom lxcri.__main__ import main\n\nmain()\n"
+
+
+def fits_shebang(python: str) -> bool:
+    """Tell whether an interpreter's path can stand in a script's first line, followed by -IS."""
+    return len(os.fsencode(f"#!{python} -IS\n")) <= SHEBANG_MAX_BYTES and not any(map(str.isspace, python))
+
+
+def write(path: str, python: str, paths: list[str]) -> None:
+    """Write an executable script that runs lxcri with an interpreter, the packages being in the given paths.
+
+    An interpreter whose path does not fit into a first line is run by /bin/sh, and the program lies beside
+    the script, as PATH.py.
+    """
+    if fits_shebang(python):
+        replace(path, f"#!{python} -IS\n{program(paths)}")
+    else:
+        replace(f"{path}.py", program(paths))
+        command = shlex.join([python, "-IS", f"{path}.py"])
+        replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
+
+
+def replace(path: str, text: str) -> None:
+    """Write an executable file under a temporary name and move it into place: it may be running."""
+    temporary = f"{path}.new"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    os.chmod(temporary, 0o755)  # noqa: S103 - a command is for everyone
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python3 -m lxcri.entry PATH")
+    write(os.path.abspath(sys.argv[1]), sys.executable, package_paths())
