@@ -171,12 +171,13 @@ class Entry:
     nothing here.
     """
 
-    __slots__ = ("fd", "id", "root")
+    __slots__ = ("_name", "fd", "id", "root")
 
     def __init__(self, root: str, id: str, fd: int) -> None:
         self.root = root
         self.id = id
         self.fd = fd
+        self._name = id
 
     @classmethod
     def claim(cls, root: str, id: str) -> Entry:
@@ -229,7 +230,7 @@ class Entry:
     @property
     def path(self) -> str:
         """Where the directory is, for people and for programs that get it as an argument."""
-        return f"{self.root}/{self.id}"
+        return f"{self.root}/{self._name}"
 
     def socket_path(self) -> str:
         """A path of start.sock that is short enough for a socket address, however long the root's is."""
@@ -315,7 +316,7 @@ class Entry:
             posix.rename(self.path, f"{self.root}/{hidden}")
         except OSError as e:
             raise Error(f"{self.path}: {reason(e)}") from e
-        self.id = hidden
+        self._name = hidden
 
     def remove(self) -> None:
         """Remove the directory with everything in it; symbolic links are removed, not followed."""

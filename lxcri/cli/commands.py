@@ -126,7 +126,7 @@ class Request:
 
 
 class UsageError(Error):
-    """A wrong command line; ``verb`` may be empty, ``options`` are the global ones as far as they are known."""
+    """A wrong command line; ``verb`` may be empty, ``options`` are the global ones that are known."""
 
     def __init__(self, message: str, verb: str, options: Values) -> None:
         super().__init__(message)

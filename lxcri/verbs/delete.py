@@ -1,0 +1,75 @@
+"""`delete`: remove what a container holds: processes, cgroups, state directory (runtime.md, "Delete")."""
+
+from __future__ import annotations
+
+import posix
+
+from ..errors import Error
+from ..state import Entry, NotFoundError, open_init, status, wait_exit
+from .kill import SIGKILL, signal_init
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..state import State
+
+DEADLINE = 10.0  # seconds for init to die of SIGKILL; it may have a large address space or wait for a disk
+
+
+def run(ctx: Context, *, id: str, force: bool) -> int:
+    """
+    Delete a stopped or created container, with ``force`` any.
+
+    Raises Error if the container runs, or, without ``force``, if there is none.
+    """
+    try:
+        entry = Entry.open(ctx.root, id)
+        with entry:
+            entry.lock()
+            state = entry.load()
+            current = status(entry, state)
+            if not force:
+                if state is None:
+                    raise NotFoundError(f'container "{id}" does not exist: its creation did not finish')
+                if current not in ("stopped", "created"):
+                    raise Error(f"cannot delete container {id} that is not stopped: {current}")
+            destroy(ctx, entry, state)
+    except NotFoundError:
+        if not force:
+            raise
+    return 0
+
+
+def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
+    """Kill what lives of a container and remove all that it holds; the entry is locked."""
+    if state is None:
+        entry.remove()
+        return
+    kill_init(state)
+    if state.cgroup:
+        from ..cgroup.fs import Cgroup
+
+        cgroup = Cgroup.from_record(state.cgroup)
+        if cgroup.pids():
+            cgroup.kill_all(SIGKILL)
+        cgroup.remove()
+    if state.poststop:
+        from ..hooks import run_poststop
+
+        # The container is to be gone when the hooks run, which are written in its directory.
+        entry.hide()
+        run_poststop(ctx, entry, state)
+    entry.remove()
+
+
+def kill_init(state: State) -> None:
+    """Kill the container's init, if it lives, and wait until it has ended; raises Error if it does not."""
+    init = open_init(state)
+    if init is None:
+        return
+    try:
+        signal_init(state, init, SIGKILL)
+        if not wait_exit(init, DEADLINE):
+            raise Error(f"process {state.pid} has not ended {DEADLINE:.0f} seconds after SIGKILL")
+    finally:
+        posix.close(init)

@@ -1,0 +1,92 @@
+"""`start`: let a created container execute its program (runtime.md, "Start")."""
+
+from __future__ import annotations
+
+import _socket
+import posix
+
+from ..errors import Error
+from ..state import START_SOCKET, Entry, open_init, wait_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..state import State
+
+GO = b"go"
+FAILED = b"E"  # followed by the reason
+LAST_STEP = b"X"  # what follows is the seccomp filter and execve, which cannot be reported on
+
+PACKET_MAX = 65536
+LAST_BREATH = 2.0  # seconds that an init which failed to start gets to end
+
+
+def run(ctx: Context, *, id: str) -> int:
+    """Start a created container; raises Error if it is none, and if its program cannot be executed."""
+    with Entry.open(ctx.root, id) as entry:
+        entry.lock()
+        state = entry.load()
+        start(ctx, entry, state)
+    return 0
+
+
+def start(ctx: Context, entry: Entry, state: State | None) -> None:
+    """Start the container of this locked entry; the lock ends before its poststart hooks run."""
+    if state is None or state.pid == 0:
+        raise Error("cannot start a container whose creation has not finished")
+    init = open_init(state)
+    if init is None:
+        raise Error("cannot start a container that has stopped")
+    try:
+        try:
+            tell_init(entry)
+        except FailedStartError:
+            # Who asks for the state of a container that failed to start is not to be told that it runs.
+            wait_exit(init, LAST_BREATH)
+            raise
+        entry.unlink(START_SOCKET)
+        entry.unlock()
+        if state.poststart:
+            from ..hooks import run_poststart
+
+            try:
+                run_poststart(ctx, entry, state)
+            except Error:
+                from .kill import SIGKILL, signal_init
+
+                signal_init(state, init, SIGKILL)
+                raise
+    finally:
+        posix.close(init)
+
+
+class FailedStartError(Error):
+    """The container's init reported why it could not execute the program, or ended without a word."""
+
+
+def tell_init(entry: Entry) -> None:
+    """
+    Tell the waiting init to go on, and wait until it has executed the program.
+
+    Raises Error if nobody waits (then the container runs already), FailedStartError if the program was not
+    executed.
+    """
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        try:
+            connection.connect(entry.socket_path())
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise Error("cannot start an already running container") from None
+        executing = False
+        try:
+            connection.send(GO)
+            while packet := connection.recv(PACKET_MAX):
+                if packet[:1] == FAILED:
+                    raise FailedStartError(packet[1:].decode("utf-8", "replace"))
+                executing = packet == LAST_STEP
+        except ConnectionError:
+            pass  # init has ended
+        if not executing:
+            raise FailedStartError("the container's init ended before it executed the program")
+    finally:
+        connection.close()
