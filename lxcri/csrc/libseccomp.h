@@ -3,8 +3,9 @@
  * pages named there. The names of actions, operators and architectures are in lxcri/seccomp.py.
  */
 
-#define SCMP_FLTATR_CTL_OPTIMIZE 8
-#define __NR_SCMP_ERROR -1
+enum { SCMP_ERROR = -1 }; /* __NR_SCMP_ERROR: no such syscall */
+
+enum { SCMP_FLTATR_CTL_OPTIMIZE = 8 };
 
 struct scmp_version {
 	unsigned int major;

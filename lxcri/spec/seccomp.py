@@ -22,12 +22,12 @@ class Syscall(Base):
 
 
 class Seccomp(Base):
-    """A seccomp filter."""
+    """A seccomp filter; runtimes have default `flags` for who gives none, but not for an empty list."""
 
     default_action: str
     default_errno_ret: U32 | None = None
     architectures: list[str] = []
-    flags: list[str] = []
+    flags: list[str] | None = None
     listener_path: str | None = None
     listener_metadata: str | None = None
     syscalls: list[Syscall] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import msgspec.inspect as inspect
 import pytest
+from msgspec import inspect
 
 from lxcri import spec
 from lxcri.errors import Error
@@ -57,8 +57,8 @@ class Schema:
             for part in pointer.strip("/").split("/"):
                 node = node[part]
         merged = dict(node)
-        for part in [*node.get("allOf", []), *node.get("anyOf", [])]:
-            part, file = self.resolve(part, file)
+        for reference in [*node.get("allOf", []), *node.get("anyOf", [])]:
+            part, file = self.resolve(reference, file)
             merged = {**merged, **part, "properties": {**merged.get("properties", {}), **part["properties"]}}
         return merged, file
 
@@ -309,7 +309,8 @@ def test_whole_uint64_range_decodes() -> None:
     rlimits = [{"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1}]
     data = config(process={"cwd": "/", "rlimits": rlimits}, annotations={"a": "9" * 40})
     process = spec.decode_config(data).process
-    assert process and process.rlimits == [spec.Rlimit("RLIMIT_CORE", 0, 2**64 - 1)]
+    assert process
+    assert process.rlimits == [spec.Rlimit("RLIMIT_CORE", 0, 2**64 - 1)]
 
 
 def test_null_is_absence_as_in_go() -> None:
@@ -336,7 +337,8 @@ def test_null_is_absence_as_in_go() -> None:
             linux={"resources": {"memory": {}}},
         )
     )
-    assert decoded.mounts == [] and decoded.annotations == {}
+    assert decoded.mounts == []
+    assert decoded.annotations == {}
 
 
 def test_null_does_not_hide_another_error() -> None:
@@ -370,7 +372,8 @@ def test_unknown_and_deprecated_properties_are_ignored() -> None:
         },
     )
     decoded = spec.decode_config(data)
-    assert decoded.linux and decoded.linux.resources
+    assert decoded.linux
+    assert decoded.linux.resources
     assert decoded.linux.resources.memory == spec.Memory(kernel=-1)
     assert decoded.linux.intel_rdt == spec.IntelRdt()
 
@@ -380,7 +383,8 @@ def test_absent_properties_have_fresh_defaults() -> None:
     first, second = (spec.decode_process(b'{"cwd":"/"}') for _ in range(2))
     first.env.append("A=1")
     first.user.additional_gids.append(1)
-    assert second.env == [] and second.user.additional_gids == []
+    assert second.env == []
+    assert second.user.additional_gids == []
 
 
 def test_parts_decode_by_themselves() -> None:
