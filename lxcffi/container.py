@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import log
 from .errors import ConfigItemError, LxcError, ReleasedError, StartError
 from .ffi import ffi, lib
-from .library import require
+from .library import config_item_is_supported, require
 from .text import decode, encode, encode_optional, string_array
 
 TYPE_CHECKING = False
@@ -64,12 +64,23 @@ class Container:
             ffi.release(pointer)
 
     def _pointer(self, operation: str) -> CData:
+        """The object in C, for an operation that is about to be called."""
         if self._c is None:
-            raise ReleasedError(operation, container=self.name)
+            raise ReleasedError(operation, container=self.name, reason="the object has been released")
+        # liblxc does not set errno in every failure: what an error shows must not be older than the call.
+        ffi.errno = 0
         return self._c
 
+    def _is_configured(self) -> bool:
+        """Whether liblxc has a configuration at all: there is none before the first item, or after a clear."""
+        return self._c is not None and self._c.lxc_conf != ffi.NULL
+
     def _error(
-        self, kind: type[LxcError], operation: str, key: Text | None = None, value: Text | None = None
+        self,
+        kind: type[LxcError],
+        operation: str,
+        key: Text | None = None,
+        value: Text | None = None,
     ) -> LxcError:
         """The error of the call that has just failed."""
         errno = ffi.errno
@@ -81,6 +92,7 @@ class Container:
             error_number=self.error_number,
             errno=errno,
             log=log.captured_errors(),
+            reason=None if self._is_configured() else "it has no configuration",
         )
 
     # Configuration, lxc.container.conf(5)
@@ -99,6 +111,8 @@ class Container:
         c = self._pointer("get_config_item")
         encoded = encode(key)
         length = lib.container_get_config_item(c, encoded, ffi.NULL, 0)
+        if length < 0 and not self._is_configured() and config_item_is_supported(key):
+            return ""
         if length < 0:
             raise self._error(ConfigItemError, "get_config_item", key)
         buffer = ffi.new("char[]", length + 1)
@@ -134,13 +148,19 @@ class Container:
     # Life
 
     def want_daemonize(self, wanted: bool) -> None:
-        """Let start() go on in the background, which is liblxc's default, or not. Raises LxcError."""
+        """Let start() go on in the background, which is liblxc's default, or not.
+
+        Raises LxcError, always for a container without a configuration: an item must be set before.
+        """
         c = self._pointer("want_daemonize")
         if not lib.container_want_daemonize(c, wanted):
             raise self._error(LxcError, "want_daemonize")
 
     def want_close_all_fds(self, wanted: bool) -> None:
-        """Let start() close all inherited descriptors, or not. Raises LxcError."""
+        """Let start() close all inherited descriptors, or not.
+
+        Raises LxcError, always for a container without a configuration: an item must be set before.
+        """
         c = self._pointer("want_close_all_fds")
         if not lib.container_want_close_all_fds(c, wanted):
             raise self._error(LxcError, "want_close_all_fds")

@@ -13,6 +13,7 @@ class LxcError(Exception):
     key, value    configuration item and its value, if it concerns one
     error_number  the container's error_num: for start() the wait status of its init, or 1; often 0
     errno         errno after the call, 0 if liblxc left none; often the reason, sometimes a left-over
+    reason        why it failed, as far as liblxc says
     log           what liblxc logged as an error during the operation, oldest first: the first is the cause,
                   the others follow from it. Empty unless lxcffi.log.capture() was called before.
     """
@@ -27,8 +28,9 @@ class LxcError(Exception):
         error_number: int = 0,
         errno: int = 0,
         log: tuple[str, ...] = (),
+        reason: str | None = None,
     ) -> None:
-        super().__init__(operation, container, key, value, error_number, errno, log)
+        super().__init__(operation, container, key, value, error_number, errno, log, reason)
         self.operation = operation
         self.container = container
         self.key = key
@@ -36,10 +38,9 @@ class LxcError(Exception):
         self.error_number = error_number
         self.errno = errno
         self.log = log
+        self.reason = reason or self._reason()
 
-    @property
-    def reason(self) -> str:
-        """Why it failed, as far as liblxc says."""
+    def _reason(self) -> str:
         if self.log:
             return self.log[0]
         if self.errno:
@@ -73,20 +74,10 @@ class NotSupportedError(LxcError):
     """
 
     def __init__(self, operation: str, *, required: str, version: str, container: str | None = None) -> None:
-        super().__init__(operation, container=container)
+        super().__init__(operation, container=container, reason=f"needs liblxc {required}, this is {version}")
         self.required = required
         self.version = version
-
-    @property
-    def reason(self) -> str:
-        """Which version it takes."""
-        return f"needs liblxc {self.required}, this is {self.version}"
 
 
 class ReleasedError(LxcError):
     """The container object was used after release()."""
-
-    @property
-    def reason(self) -> str:
-        """Always the same."""
-        return "the object has been released"

@@ -1,0 +1,346 @@
+"""lxcffi without a running container."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lxcffi
+from lxcffi import library, log, text
+from lxcffi.container import Container
+from lxcffi.ffi import ffi, lib
+
+PACKAGE = os.path.dirname(lxcffi.__file__)
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    with Container("unit", tmp_path) as container:
+        yield container
+
+
+def in_python(program: str, *arguments: str, flags: str = "-Ic") -> subprocess.CompletedProcess[str]:
+    """Run a program in an interpreter of its own: liblxc has one log for the whole process."""
+    prologue = f"import sys; sys.path.insert(0, {os.path.dirname(PACKAGE)!r})\n"
+    return subprocess.run(
+        [sys.executable, flags, prologue + program, *arguments], capture_output=True, text=True, check=True
+    )
+
+
+# The package
+
+
+def test_import_loads_nothing_but_the_cffi_back_end() -> None:
+    count = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+    before = json.loads(in_python(count).stdout)
+    after = json.loads(in_python(f"import lxcffi; {count}").stdout)
+    foreign = {name for name in set(after) - set(before) if name.partition(".")[0] != "lxcffi"}
+    assert foreign == {"_cffi_backend", "__future__"}
+
+
+def test_import_loads_neither_re_nor_enum_nor_typing() -> None:
+    site = [path for path in sys.path if path.endswith("site-packages")]
+    loaded = in_python(
+        f"sys.path += {site!r}\nimport lxcffi\nprint(*sys.modules)", flags="-ISc"
+    ).stdout.split()
+    assert "lxcffi._lxc" in loaded
+    assert not {"re", "enum", "typing", "collections", "contextlib", "functools", "ctypes"} & set(loaded)
+
+
+def test_stub_names_what_the_module_has() -> None:
+    with open(os.path.join(PACKAGE, "_lxc.pyi"), encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    library_class = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    names = set()
+    for node in library_class.body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+            arity = len(node.args.posonlyargs) - 1
+            assert arity == len(ffi.typeof(getattr(lib, node.name)).args), node.name
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+            assert isinstance(getattr(lib, node.target.id), int)
+    assert names == set(dir(lib))
+
+
+def test_members_newer_than_the_oldest_liblxc_are_required_before_they_are_called() -> None:
+    with open(os.path.join(PACKAGE, "container.py"), encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    checked = set()
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        called = {
+            node.attr.removeprefix("container_")
+            for node in ast.walk(function)
+            if isinstance(node, ast.Attribute) and node.attr.startswith("container_")
+        }
+        required = {
+            node.args[0].value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "require"
+            and isinstance(node.args[0], ast.Constant)
+        }
+        for member in called:
+            if getattr(lib, f"SINCE_{member}") > 0x040000:
+                assert member in required, function.name
+                checked.add(member)
+    assert checked == {"init_pidfd", "devpts_fd", "set_timeout"}
+
+
+# The library
+
+
+def test_version_is_that_of_the_shared_library() -> None:
+    assert library.format_version(lxcffi.version_number()) == lxcffi.version().partition("-")[0]
+    assert lxcffi.version_number() >= 0x040000
+
+
+@pytest.mark.parametrize(
+    ("version", "number"),
+    [
+        ("5.0.2", 0x050002),
+        ("4.0.12", 0x04000C),
+        ("7.0.0-devel", 0x070000),
+        ("6.1.0~rc1", 0x060100),
+        ("6.0", 0x060000),
+        ("3", 0x030000),
+        ("4.0.6~git20210414-1", 0x040006),
+        ("nonsense", 0),
+        ("1.2.3.4", 0x010203),
+    ],
+)
+def test_version_number_ignores_a_tail(version: str, number: int) -> None:
+    assert library.parse_version(version) == number
+
+
+def test_member_newer_than_the_library_is_refused_by_name(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_version_number", 0x050002)
+    with pytest.raises(lxcffi.NotSupportedError) as caught:
+        container.set_timeout(1)
+    assert caught.value.operation == "set_timeout"
+    assert caught.value.required == "6.0.0"
+    assert "needs liblxc 6.0.0" in str(caught.value)
+    library.require("devpts_fd")
+    monkeypatch.setattr(library, "_version_number", 0x040004)
+    with pytest.raises(lxcffi.NotSupportedError, match=r"init_pidfd of container unit: needs liblxc 4\.0\.5"):
+        container.init_pidfd()
+    with pytest.raises(lxcffi.NotSupportedError):
+        container.devpts_fd()
+
+
+def test_api_extensions_and_items_are_known() -> None:
+    assert lxcffi.has_api_extension("mount_injection_file")
+    assert not lxcffi.has_api_extension("lxcri_no_such_extension")
+    assert lxcffi.config_item_is_supported("lxc.uts.name")
+    assert not lxcffi.config_item_is_supported("lxc.no.such.item")
+
+
+# Text
+
+
+def test_text_that_is_not_utf_8_survives(container: Container) -> None:
+    assert text.encode("\udcff") == b"\xff"
+    assert text.decode(b"\xff") == "\udcff"
+    assert text.encode(Path("/a/\udcff")) == b"/a/\xff"
+    container.set_config_item("lxc.environment", b"A=\xff")
+    container.set_config_item("lxc.environment", "B=ä")
+    assert container.get_config_item("lxc.environment") == "A=\udcff\nB=ä\n"
+
+
+def test_text_with_a_null_character_is_refused(container: Container) -> None:
+    with pytest.raises(ValueError, match="embedded null character"):
+        container.set_config_item("lxc.uts.name", "a\0b")
+    with pytest.raises(ValueError, match="embedded null character"):
+        Container("a\0b")
+
+
+def test_string_array_ends_with_null() -> None:
+    array, strings = text.string_array(["a", b"b", Path("c")])
+    assert [ffi.string(array[i]) for i in range(3)] == [b"a", b"b", b"c"]
+    assert array[3] == ffi.NULL
+    assert len(strings) == 3
+
+
+# The container
+
+
+def test_config_item_is_read_back(container: Container) -> None:
+    assert container.get_config_item("lxc.uts.name") == ""
+    container.set_config_item("lxc.uts.name", "a" * 64)
+    assert container.get_config_item("lxc.uts.name") == "a" * 64
+    container.clear_config_item("lxc.uts.name")
+    assert container.get_config_item("lxc.uts.name") == ""
+
+
+def test_clear_config_forgets_all_items(container: Container) -> None:
+    container.set_config_item("lxc.uts.name", "a")
+    container.set_config_item("lxc.environment", "A=1")
+    container.clear_config()
+    assert container.get_config_item("lxc.uts.name") == ""
+    assert container.get_config_item("lxc.environment") == ""
+
+
+def test_config_item_that_is_refused_names_key_value_and_container(container: Container) -> None:
+    with pytest.raises(lxcffi.ConfigItemError) as caught:
+        container.set_config_item("lxc.tty.max", "many")
+    error = caught.value
+    assert error.errno in {0, errno.EINVAL}
+    assert (error.operation, error.container, error.key, error.value) == (
+        "set_config_item",
+        "unit",
+        "lxc.tty.max",
+        "many",
+    )
+    assert str(error).startswith("set_config_item of container unit: lxc.tty.max = many: ")
+    with pytest.raises(lxcffi.ConfigItemError, match=r"get_config_item of container unit: lxc\.nope: "):
+        container.get_config_item("lxc.nope")
+    with pytest.raises(lxcffi.ConfigItemError, match=r"clear_config_item of container unit: lxc\.nope: "):
+        container.clear_config_item("lxc.nope")
+
+
+def test_config_is_loaded_from_a_file(container: Container, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("lxc.uts.name = fromfile\n")
+    container.load_config(file)
+    assert container.get_config_item("lxc.uts.name") == "fromfile"
+    with pytest.raises(lxcffi.LxcError, match="load_config"):
+        container.load_config(tmp_path / "absent")
+
+
+def test_container_that_does_not_run_is_stopped(container: Container) -> None:
+    assert container.state == "STOPPED"
+    assert container.init_pid is None
+    assert not container.is_running
+    assert container.error_number == 0
+
+
+def test_container_without_a_configuration_says_so(container: Container) -> None:
+    for call in (container.want_daemonize, container.want_close_all_fds):
+        with pytest.raises(lxcffi.LxcError, match="of container unit: it has no configuration"):
+            call(False)
+    container.set_config_item("lxc.uts.name", "a")
+    container.want_daemonize(False)
+    container.want_close_all_fds(False)
+
+
+def test_use_after_release_is_an_error(tmp_path: Path) -> None:
+    container = Container("released", tmp_path)
+    container.release()
+    container.release()
+    for use in (
+        lambda: container.set_config_item("lxc.uts.name", "a"),
+        container.clear_config,
+        container.start,
+        container.init_pidfd,
+        lambda: container.state,
+    ):
+        with pytest.raises(lxcffi.ReleasedError, match="of container released: the object has been released"):
+            use()
+
+
+def test_many_containers_leak_no_descriptor(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    for _ in range(1000):
+        Container("leak", tmp_path).release()
+    assert os.listdir("/proc/self/fd") == before
+
+
+# The log
+
+
+LINES = (
+    b"lxc web 20261124233555.413 ERROR    confile - ../src/lxc/confile.c:f:1 - Invalid argument - No key\n"
+    b"lxc 20261124233555.413 WARN     conf - conf.c:f:2 - ERROR is a word\n"
+    b"lxc 20261124233555.413 ERROR    start - start.c:f:2 - Failed\n"
+    b"lxc a 20261124233555.413 TRACE    start - start.c:f:2 - Traced\n"
+    b"an ERROR line of another form\n"
+    b"lxc a 20261124233555.413 FATAL    start - start.c:f:2 - Fatal \xff\n"
+)
+
+
+def test_errors_are_found_in_a_log() -> None:
+    assert log.errors(LINES) == ("Invalid argument - No key", "Failed", "Fatal \udcff")
+    assert log.errors(b"") == ()
+
+
+def test_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown log level 'LOUD'"):
+        log.init("/dev/null", "LOUD")
+
+
+def test_captured_log_is_in_the_error_once() -> None:
+    printed = in_python(
+        """
+import lxcffi
+container = lxcffi.Container("web", "/nonexistent")
+errors = []
+def fail(key):
+    try:
+        container.set_config_item(key, "x")
+    except lxcffi.LxcError as e:
+        errors.append(e)
+fail("lxc.zero")
+lxcffi.log.capture()
+fail("lxc.one")
+fail("lxc.two")
+lxcffi.log.close()
+fail("lxc.three")
+for e in errors:
+    print(len(e.log), e)
+"""
+    ).stdout.splitlines()
+    assert len(printed) == 4
+    assert printed[0] == "0 set_config_item of container web: lxc.zero = x: invalid argument"
+    assert printed[1].startswith("1 set_config_item of container web: lxc.one = x: ")
+    assert 'Unsupported config key "lxc.one"' in printed[1]
+    assert 'Unsupported config key "lxc.two"' in printed[2]
+    assert printed[3].startswith("0 ")
+
+
+def test_log_file_can_be_a_descriptor_and_be_changed(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    in_python(
+        """
+import os, lxcffi
+container = lxcffi.Container("web", "/nonexistent")
+for number, path in enumerate(sys.argv[1:]):
+    fd = os.open(path, os.O_CREAT | os.O_RDWR)
+    lxcffi.log.init(f"/proc/self/fd/{fd}", "ERROR", prefix="prefix")
+    try:
+        container.set_config_item(f"lxc.number{number}", "x")
+    except lxcffi.LxcError:
+        pass
+""",
+        str(first),
+        str(second),
+    )
+    assert len(log.errors(first.read_bytes())) == 1
+    assert first.read_text().startswith("prefix ")
+    assert "lxc.number0" in first.read_text()
+    assert "lxc.number1" in second.read_text()
+
+
+def test_log_that_cannot_be_opened_is_an_error() -> None:
+    printed = in_python(
+        """
+import lxcffi
+try:
+    lxcffi.log.init("/proc/self/fd/4711/no")
+except lxcffi.LxcError as e:
+    print(e)
+"""
+    ).stdout
+    assert printed == "lxc_log_init = /proc/self/fd/4711/no: no such file or directory\n"
