@@ -5,19 +5,15 @@ from __future__ import annotations
 import _socket
 import posix
 
+from ..channel import FAILED, LAST_STEP, PACKET_MAX, START, failure
 from ..errors import Error
-from ..state import START_SOCKET, Entry, open_init, wait_exit
+from ..state import START_SOCKET, Entry, oci_state_json, open_init, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..context import Context
     from ..state import State
 
-GO = b"go"
-FAILED = b"E"  # followed by the reason
-LAST_STEP = b"X"  # what follows is the seccomp filter and execve, which cannot be reported on
-
-PACKET_MAX = 65536
 LAST_BREATH = 2.0  # seconds that an init which failed to start gets to end
 
 
@@ -39,7 +35,7 @@ def start(ctx: Context, entry: Entry, state: State | None) -> None:
         raise Error("cannot start a container that has stopped")
     try:
         try:
-            tell_init(entry)
+            tell_init(entry, state)
         except FailedStartError:
             # Who asks for the state of a container that failed to start is not to be told that it runs.
             wait_exit(init, LAST_BREATH)
@@ -64,7 +60,7 @@ class FailedStartError(Error):
     """The container's init reported why it could not execute the program, or ended without a word."""
 
 
-def tell_init(entry: Entry) -> None:
+def tell_init(entry: Entry, state: State) -> None:
     """
     Tell the waiting init to go on, and wait until it has executed the program.
 
@@ -79,10 +75,10 @@ def tell_init(entry: Entry) -> None:
             raise Error("cannot start an already running container") from None
         executing = False
         try:
-            connection.send(GO)
+            connection.send(START + oci_state_json(state, "created", state.pid))
             while packet := connection.recv(PACKET_MAX):
                 if packet[:1] == FAILED:
-                    raise FailedStartError(packet[1:].decode("utf-8", "replace"))
+                    raise FailedStartError(str(failure(packet)))
                 executing = packet == LAST_STEP
         except ConnectionError:
             pass  # init has ended

@@ -1,0 +1,96 @@
+"""Messages between the runtime and lxcri-init. csrc/channel.h is the other end, and lists them all."""
+
+from __future__ import annotations
+
+import _socket
+import posix
+
+from .errors import Error, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOOK = b"M"
+HELLO = b"H"
+READY = b"R"
+WARNING = b"W"
+FAILED = b"E"
+LAST_STEP = b"X"
+DESCRIPTORS = b"F"
+PLACED = b"P"
+CONTINUE = b"C"
+SAVED = b"D"
+START = b"G"
+
+PACKET_MAX = 65536
+BATCH = 250
+"""Descriptors in one packet; the kernel takes 253 (unix(7))."""
+
+SO_PASSCRED = 16
+SCM_CREDENTIALS = 2
+_CREDENTIALS_BYTES = 12
+
+
+def failure(packet: bytes) -> Error:
+    """The error that a FAILED packet reports: an errno, 0 for none, and a text."""
+    from sys import byteorder
+
+    number = int.from_bytes(packet[1:5], byteorder, signed=True)
+    text = packet[5:].decode("utf-8", "replace")
+    return Error(f"{text}: {reason(OSError(number, posix.strerror(number)))}" if number else text)
+
+
+class Closed(Exception):
+    """The other end is gone."""
+
+
+class Channel:
+    """The runtime's end of the pair of sockets to lxcri-init."""
+
+    __slots__ = ("inner", "outer")
+
+    def __init__(self) -> None:
+        self.outer, self.inner = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self.outer.setsockopt(_socket.SOL_SOCKET, SO_PASSCRED, 1)
+
+    def close(self) -> None:
+        """Close what is open of both ends."""
+        self.outer.close()
+        self.inner.close()
+
+    def receive(self) -> tuple[bytes, int]:
+        """The next packet and its sender's pid, as this process sees it; raises Closed when no sender is left."""
+        from sys import byteorder
+
+        try:
+            packet, control, _, _ = self.outer.recvmsg(PACKET_MAX, _socket.CMSG_SPACE(_CREDENTIALS_BYTES))
+        except ConnectionError:
+            raise Closed from None
+        if not packet:
+            raise Closed
+        pid = 0
+        for level, kind, data in control:
+            if (level, kind) == (_socket.SOL_SOCKET, SCM_CREDENTIALS):
+                pid = int.from_bytes(data[:4], byteorder)
+        return packet, pid
+
+    def send(self, kind: bytes, data: bytes = b"") -> None:
+        """Send a packet; raises Closed when nobody is there to take it."""
+        try:
+            self.outer.send(kind + data)
+        except ConnectionError:
+            raise Closed from None
+
+    def send_descriptors(self, fds: Sequence[int]) -> None:
+        """Send these descriptors, in as many packets as it takes."""
+        from sys import byteorder
+
+        for start in range(0, len(fds), BATCH):
+            batch = fds[start : start + BATCH]
+            more = b"\1" if start + BATCH < len(fds) else b"\0"
+            data = b"".join([fd.to_bytes(4, byteorder) for fd in batch])
+            try:
+                self.outer.sendmsg([DESCRIPTORS + more], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, data)])
+            except ConnectionError:
+                raise Closed from None
