@@ -72,7 +72,7 @@ class Container:
         return self._c
 
     def _is_configured(self) -> bool:
-        """Whether liblxc has a configuration at all: there is none before the first item, or after a clear."""
+        """Whether liblxc has a configuration at all: none before the first item and after clear_config()."""
         return self._c is not None and self._c.lxc_conf != ffi.NULL
 
     def _error(
