@@ -92,7 +92,7 @@ def default_config() -> dict[str, Any]:
 
 
 class Bundle:
-    """A bundle in an existing directory; ``config`` is written to config.json when a container is made of it."""
+    """A bundle in an existing directory; ``config`` is written when a container is made of it."""
 
     def __init__(self, path: str, skeleton: Skeleton, runtime: Runtime) -> None:
         self.path = path

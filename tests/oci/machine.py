@@ -13,11 +13,16 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from oci import mountinfo, process
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CLONE_NEWNS = 0x20000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
+MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x1000, 0x4000, 0x40000, 0x100000
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -154,3 +159,13 @@ class Machine:
             if name.startswith("bundle-"):
                 shutil.rmtree(os.path.join(self.work, name), ignore_errors=True)
         os.chmod("/dev/null", 0o666)
+
+
+@contextlib.contextmanager
+def mounted(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> Iterator[str]:
+    """Something mounted at ``target`` for as long as the context lasts; gives the target."""
+    mount(source, target, fstype, flags, data)
+    try:
+        yield target
+    finally:
+        umount(target)
