@@ -425,6 +425,15 @@ def test_permissive_defaults_hold_for_all_syscalls(action: str) -> None:
     assert evaluate(compiled.bpf, 5000) == expected
 
 
+def test_profile_without_known_syscalls_says_nothing_of_new_ones() -> None:
+    """It has no highest syscall, as in runc."""
+    for names in ([], ["no_such_call"]):
+        compiled = compile_filter(
+            profile(rule(*names, action="SCMP_ACT_ALLOW"), default="SCMP_ACT_ERRNO"), None
+        )
+        assert evaluate(compiled.bpf, 5000) == ERRNO | EPERM
+
+
 def test_default_of_enosys_needs_no_stub() -> None:
     """podman's profile: the filter says the same."""
     compiled = compile_filter(
@@ -491,6 +500,8 @@ def test_stub_for_many_architectures() -> None:
         assert stub_answer(highest, arch + 10, arch) == ALLOW
         assert stub_answer(highest, arch + 11, arch) == ERRNO | ENOSYS
     assert stub_answer(highest, 5000, 99) == ALLOW
+    _load, first_comparison = struct.iter_unpack("=HBBI", enosys_stub(highest)[:16])
+    assert first_comparison[3] == 1, "the native architecture comes first"
     assert enosys_stub({}) == b""
 
 
@@ -718,6 +729,32 @@ def test_another_profile_is_another_entry(other: Seccomp, cache: Path, compiled:
     compile_filter(other, str(cache))
     assert compiled == [other]
     assert len(list(cache.iterdir())) == 2
+
+
+def test_default_errno_counts(tmp_path: Path) -> None:
+    """Two profiles that differ in nothing else."""
+    for errno_ret in (2, 3):
+        denying = profile(default="SCMP_ACT_ERRNO", default_errno_ret=errno_ret)
+        assert answer(compile_filter(denying, str(tmp_path / "cache")), "chroot") == ERRNO | errno_ret
+
+
+def test_missing_listener_path_is_refused_in_spite_of_the_cache(tmp_path: Path) -> None:
+    """With a path, the same profile was good."""
+    notifying = profile(rule("chroot", action="SCMP_ACT_NOTIFY"), listener_path="/s")
+    assert compile_filter(notifying, str(tmp_path / "cache")).notify
+    notifying.listener_path = ""
+    with pytest.raises(Error, match="listenerPath"):
+        compile_filter(notifying, str(tmp_path / "cache"))
+
+
+def test_no_descriptor_is_left_open(cache: Path) -> None:
+    """Whether it was read, written, or not safe to use."""
+    before = os.listdir("/proc/self/fd")
+    compile_filter(DENY_CHROOT, str(cache))
+    compile_filter(profile(), str(cache))
+    cache.chmod(0o777)
+    compile_filter(DENY_CHROOT, str(cache))
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_listener_does_not_count(tmp_path: Path, compiled: list[Seccomp]) -> None:
