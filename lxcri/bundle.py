@@ -1,0 +1,102 @@
+"""A bundle and what the runtime makes of it, before anything happens (bundle.md)."""
+
+from __future__ import annotations
+
+import os
+
+from . import OCI_VERSION
+from .compile.hooks import merge_hooks
+from .compile.process import unique_environment
+from .compile.request import Request
+from .configuration import load_configuration
+from .errors import Error, reason
+from .spec import decode_config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .context import Context
+    from .spec import Spec
+
+CONFIG_FILE_ANNOTATION = "org.linuxcontainers.lxc.ConfigFile"
+LISTEN_FDS_START = 3
+
+
+def read_config(bundle: str) -> bytes:
+    """The bundle's config.json; raises Error."""
+    path = f"{bundle}/config.json"
+    try:
+        with open(path, "rb", 0) as file:
+            return file.readall()
+    except OSError as e:
+        raise Error(f"{path}: {reason(e)}") from e
+
+
+def check_version(version: str) -> None:
+    """Raise Error for an ociVersion that this runtime does not follow (Semantic Versioning: another major number)."""
+    numbers = version.partition("-")[0].partition("+")[0].split(".")
+    if len(numbers) != 3 or not all(n.isascii() and n.isdigit() for n in numbers):
+        raise Error(f'ociVersion: "{version}" is not a version')
+    if numbers[0] != OCI_VERSION.partition(".")[0]:
+        raise Error(f'ociVersion: "{version}" is not supported, this runtime follows {OCI_VERSION}')
+
+
+def listen_fds() -> int:
+    """How many descriptors were passed to this process for socket activation (sd_listen_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return 0
+    return int(count)
+
+
+def real_rootfs(bundle: str, path: str) -> str:
+    """The real path of root.path, which liblxc wants without links; raises Error."""
+    given = path if path.startswith("/") else f"{bundle}/{path}"
+    try:
+        real = os.path.realpath(given, strict=True)
+    except OSError as e:
+        raise Error(f'root.path "{path}": {reason(e)}') from e
+    if not os.path.isdir(real):
+        raise Error(f'root.path "{path}": not a directory')
+    if real == "/":
+        raise Error(f'root.path "{path}": the root file system of the host')
+    return real
+
+
+def load_bundle(
+    ctx: Context, *, id: str, bundle: str, directory: str, preserve_fds: int = 0, session_keyring: bool = True
+) -> tuple[Spec, Request]:
+    """
+    The spec of a bundle as this runtime applies it, and the request to compile it.
+
+    To the spec are added the runtime's own hooks, and the annotation that tells where the container's liblxc
+    configuration is; of several values of an environment variable the last one stays.
+    """
+    bundle = os.path.abspath(bundle)
+    spec = decode_config(read_config(bundle))
+    check_version(spec.oci_version)
+    if spec.root is None:
+        raise Error("root: missing")
+    configuration = load_configuration(ctx.config)
+    spec.annotations = {**spec.annotations, CONFIG_FILE_ANNOTATION: f"{directory}/config"}
+    spec.hooks = merge_hooks(configuration.hooks, spec.hooks)
+    if spec.process is not None:
+        spec.process.env = unique_environment(spec.process.env)
+
+    def switch(name: str) -> bool:
+        given: bool | None = getattr(ctx, name)
+        return getattr(configuration, name) if given is None else given
+
+    listening = listen_fds()
+    return spec, Request(
+        id=id,
+        bundle=bundle,
+        rootfs=real_rootfs(bundle, spec.root.path),
+        directory=directory,
+        preserve_fds=preserve_fds + listening,
+        listen_fds=listening,
+        session_keyring=session_keyring,
+        apparmor=switch("apparmor"),
+        capabilities=switch("capabilities"),
+        cgroup_devices=switch("cgroup_devices"),
+        seccomp=switch("seccomp"),
+    )

@@ -1,0 +1,57 @@
+"""From the OCI document to the Plan: pure, one module per section of the document."""
+
+from ..errors import Error
+from ..plan import Builder, HostPart, Plan
+from ..spec import Spec
+from . import cgroups, devices, hooks, mounts, namespaces, process, root, unsupported
+from .request import Host, Request
+
+__all__ = ["Host", "Request", "compile_plan"]
+
+FIXED_HANDLES = 4
+"""The descriptors that lxcri-init gets first: stdin, stdout, stderr and the socket on which it awaits `start`."""
+
+
+def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
+    """The Plan for a container of this spec; raises Error where the spec asks for what cannot be done."""
+    if spec.process is None:
+        raise Error("process: missing: a container is created with its process")
+    if spec.linux is None:
+        raise Error("linux: missing: a mount namespace at least is required")
+    unsupported.refuse(spec)
+    builder = Builder()
+    terminal = spec.process.terminal
+    preserved = FIXED_HANDLES + terminal
+    builder.first_tree = preserved + request.preserve_fds
+    late = bool(spec.hooks and (spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container))
+
+    rootfs = root.compile_root(builder, spec, request)
+    uts_name = namespaces.compile_namespaces(builder, spec)
+    proc_directory = mounts.compile_mounts(builder, spec, request, host, pre_pivot=late)
+    devices.compile_devices(builder, spec, host)
+    runtime_hooks = hooks.compile_hooks(builder, spec)
+    root.compile_paths(builder, spec)
+    process.compile_process(builder, spec, request, host, console=FIXED_HANDLES, preserved=preserved)
+    idmap = namespaces.id_mappings(spec)
+    return Plan(
+        items=builder.items,
+        program=builder.stages,
+        seccomp=spec.linux.seccomp if request.seccomp else None,
+        warnings=builder.warnings,
+        host=HostPart(
+            rootfs=rootfs,
+            proc_directory=proc_directory,
+            directories=builder.directories,
+            joins=builder.joins,
+            uts_name=uts_name,
+            trees=builder.trees,
+            user_namespace=namespaces.is_new(spec, "user"),
+            id_mappings=idmap,
+            cgroups_path=spec.linux.cgroups_path or "",
+            cgroup_writes=cgroups.compile_resources(builder, spec, request, host),
+            runtime_hooks=runtime_hooks,
+            pre_pivot=late,
+            terminal=terminal,
+            preserve_fds=request.preserve_fds,
+        ),
+    )

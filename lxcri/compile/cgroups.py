@@ -1,0 +1,47 @@
+"""config-linux.md, "Control groups": limits, and what a mount of type cgroup shows."""
+
+from ..cgroup.layout import UNIFIED, container_mounts
+from ..cgroup.resources import Write
+from ..cgroup.resources import compile_resources as compile_limits
+from ..errors import Error
+from ..plan import Builder, Tree
+from ..spec import Resources, Spec
+from .options import ATTR_RDONLY, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, Options, attributes_of
+from .request import Host, Request
+
+MOUNT_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
+
+
+def compile_resources(builder: Builder, spec: Spec, request: Request, host: Host) -> list[Write]:
+    """What to write to the container's cgroup for linux.resources."""
+    assert spec.linux is not None
+    resources = spec.linux.resources or Resources()
+    if not request.cgroup_devices:
+        builder.warn("cgroup-devices is switched off: linux.resources.devices is not applied")
+    return compile_limits(resources, host.layout, devices=request.cgroup_devices)
+
+
+def compile_mount(
+    builder: Builder, host: Host, stage: str, subject: str, destination: str, options: Options, *, unshared: bool
+) -> None:
+    """
+    The container's view of the hierarchies. With a cgroup namespace of its own it mounts them, and sees its cgroup as
+    their root; without, its directories of the host are bound.
+    """
+    if host.layout.mode == "none":
+        raise Error(f"{subject}: this host has no cgroups")
+    flags = options.flags | MOUNT_FLAGS
+    entries = container_mounts(host.layout)
+    if entries[0].controller != UNIFIED:
+        builder.add(stage, "mount", subject, "tmpfs", "tmpfs", destination, flags & ~MS_RDONLY, "mode=755")
+    for entry in entries:
+        place = f"{destination}/{entry.name}" if entry.name else destination
+        if unshared:
+            builder.add(stage, "mount", subject, entry.fstype, entry.source, place, flags, entry.data)
+        else:
+            number = builder.tree(Tree(subject, cgroup=entry.controller, recursive=True))
+            builder.add(stage, "move", subject, number, place, attributes_of(flags), 0, 0)
+        for link in entry.links:
+            builder.add(stage, "symlink", subject, entry.name, f"{destination}/{link}", "")
+    if flags & MS_RDONLY and entries[0].controller != UNIFIED:
+        builder.add("root", "attributes", subject, destination, ATTR_RDONLY, 0, 0)

@@ -1,0 +1,47 @@
+"""config.md, "POSIX-platform Hooks"."""
+
+from ..errors import Error
+from ..plan import Builder
+from ..spec import Hook, Hooks, Spec
+
+KINDS = {
+    # name in the document: field of the Struct, in the order of the container's life
+    "prestart": "prestart",
+    "createRuntime": "create_runtime",
+    "createContainer": "create_container",
+    "startContainer": "start_container",
+    "poststart": "poststart",
+    "poststop": "poststop",
+}
+
+RUNTIME_KINDS = ("prestart", "createRuntime")
+"""Hooks that the runtime runs during create, in its own namespaces."""
+
+STAGES = {"createContainer": "create_container", "startContainer": "start"}
+"""Hooks that lxcri-init runs, in the container's namespaces, and the stage of its program that they are in."""
+
+
+def merge_hooks(first: Hooks | None, second: Hooks | None) -> Hooks | None:
+    """The hooks of both, those of `first` before those of `second`."""
+    if first is None or second is None:
+        return first or second
+    return Hooks(**{field: getattr(first, field) + getattr(second, field) for field in KINDS.values()})
+
+
+def hooks_of(hooks: Hooks | None, kind: str) -> list[tuple[str, Hook]]:
+    """The hooks of one kind, each with its subject for errors."""
+    if hooks is None:
+        return []
+    return [(f'hooks.{kind}[{i}] "{hook.path}"', hook) for i, hook in enumerate(getattr(hooks, KINDS[kind]))]
+
+
+def compile_hooks(builder: Builder, spec: Spec) -> list[tuple[str, Hook]]:
+    """Instructions for the helper's hooks; return those that the runtime runs during create."""
+    for kind in KINDS:
+        for subject, hook in hooks_of(spec.hooks, kind):
+            if not hook.path.startswith("/"):
+                raise Error(f"{subject}: path is not absolute")
+            if kind in STAGES:
+                args = hook.args or [hook.path]
+                builder.add(STAGES[kind], "hook", subject, hook.path, args, hook.env, (hook.timeout or 0) * 1000)
+    return [hook for kind in RUNTIME_KINDS for hook in hooks_of(spec.hooks, kind)]

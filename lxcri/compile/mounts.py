@@ -1,0 +1,149 @@
+"""config.md, "Mounts": each mount as an instruction, in the document's order."""
+
+from ..errors import Error
+from ..plan import Builder, Tree
+from ..spec import Mount, Spec
+from . import cgroups
+from .namespaces import is_present
+from .options import (
+    ATTR_ATIME,
+    ATTR_NODEV,
+    ATTR_NODIRATIME,
+    ATTR_NOEXEC,
+    ATTR_NOSUID,
+    ATTR_NOSYMFOLLOW,
+    ATTR_RDONLY,
+    MS_RDONLY,
+    MS_SHARED,
+    Options,
+    attributes_of,
+    parse_options,
+)
+from .request import Host, Request
+
+LIBLXC_MOUNTS = {"proc": "/proc", "sysfs": "/sys"}
+"""File systems that liblxc mounts at these places: in a user namespace the kernel refuses them after the pivot, unless
+one is fully visible already."""
+
+ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
+
+
+def clean_path(path: str) -> str:
+    """The path, absolute, with no "//", "/./" and trailing "/"; ".." is for the kernel to resolve."""
+    return "/" + "/".join([part for part in path.split("/") if part not in ("", ".")])
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether the path is this directory or in it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
+    """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
+    proc_directory = _compile_liblxc_mounts(builder, spec, host, pre_pivot=pre_pivot)
+    late: list[str] = []
+    for i, mount in enumerate(spec.mounts):
+        subject = f'mounts[{i}] "{mount.destination}"'
+        if not mount.destination:
+            raise Error(f"mounts[{i}]: destination: empty")
+        destination = clean_path(mount.destination)
+        if destination == "/":
+            raise Error(f"{subject}: the root itself cannot be mounted over")
+        options = parse_options(mount.options, subject, mount.type)
+        if options.without_effect:
+            builder.warn(f"{subject}: options without effect on a bind mount: {','.join(options.without_effect)}")
+        # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.
+        is_late = pre_pivot and (
+            (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup"))
+            or any(kind == MS_SHARED for kind, _ in options.propagation)
+            or any(is_below(destination, other) for other in late)
+        )
+        if is_late:
+            late.append(destination)
+        stage = "root" if is_late or (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup")) else "mounts"
+        _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options)
+    return proc_directory
+
+
+def _compile_liblxc_mounts(builder: Builder, spec: Spec, host: Host, *, pre_pivot: bool) -> str:
+    """Items for proc, always, and sysfs, if the spec has it."""
+    proc_directory = ""
+    for mount in spec.mounts:
+        for kind, place in LIBLXC_MOUNTS.items():
+            if mount.type == kind and clean_path(mount.destination) == place:
+                directory = place[1:]
+                if directory in builder.directories:
+                    continue
+                builder.directories.append(directory)
+                builder.item("lxc.mount.entry", f"{kind} {directory} {kind} nosuid,nodev,noexec 0 0")
+                if kind == "proc":
+                    proc_directory = directory
+    if proc_directory:
+        return proc_directory
+    if not host.empty_proc:
+        raise Error("mounts: without a proc at /proc the root file system needs some other directory")
+    builder.item("lxc.mount.entry", f"proc {host.empty_proc} proc nosuid,nodev,noexec 0 0")
+    builder.add("root" if pre_pivot else "mounts", "detach", "the helper's proc", host.empty_proc)
+    return host.empty_proc
+
+
+def _compile_mount(
+    builder: Builder,
+    spec: Spec,
+    request: Request,
+    host: Host,
+    stage: str,
+    subject: str,
+    mount: Mount,
+    destination: str,
+    options: Options,
+) -> None:
+    if mount.type in ("cgroup", "cgroup2") and not options.bind:
+        cgroups.compile_mount(builder, host, stage, subject, destination, options, unshared=is_present(spec, "cgroup"))
+    elif options.bind:
+        _compile_bind(builder, request, stage, subject, mount, destination, options)
+    elif not mount.type:
+        raise Error(f"{subject}: neither a type nor the option bind or rbind")
+    elif LIBLXC_MOUNTS.get(mount.type) == destination and not options.data:
+        set_ = attributes_of(options.flags)
+        builder.add("root", "attributes", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME), 0)
+    else:
+        _compile_file_system(builder, stage, subject, mount, destination, options)
+    for kind, recursive in options.propagation:
+        builder.add("root", "propagation", subject, destination, kind, recursive)
+    if options.recursive_set or options.recursive_clear:
+        builder.add("root", "attributes", subject, destination, options.recursive_set, options.recursive_clear, 1)
+
+
+def _compile_file_system(
+    builder: Builder, stage: str, subject: str, mount: Mount, destination: str, options: Options
+) -> None:
+    assert mount.type
+    flags = options.flags
+    if options.copy_up and mount.type != "tmpfs":
+        raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
+    if mount.type == "tmpfs" and flags & MS_RDONLY:  # things are still to be put in it
+        flags &= ~MS_RDONLY
+        builder.add("root", "attributes", subject, destination, ATTR_RDONLY, 0, 0)
+    source = mount.source if mount.source is not None else mount.type
+    operation = "mount_copyup" if options.copy_up else "mount"
+    builder.add(stage, operation, subject, mount.type, source, destination, flags, options.data)
+
+
+def _compile_bind(
+    builder: Builder,
+    request: Request,
+    stage: str,
+    subject: str,
+    mount: Mount,
+    destination: str,
+    options: Options,
+) -> None:
+    if not mount.source:
+        raise Error(f"{subject}: a bind mount needs a source")
+    if options.copy_up:
+        raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
+    source = mount.source if mount.source.startswith("/") else f"{request.bundle}/{mount.source}"
+    shared = any(kind == MS_SHARED for kind, _ in options.propagation)
+    number = builder.tree(Tree(subject, source, options.recursive_bind, shared))
+    builder.add(stage, "move", subject, number, destination, options.set, options.clear, 0)

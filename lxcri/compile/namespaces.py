@@ -1,0 +1,124 @@
+"""config-linux.md, "Namespaces" and "User namespace mappings"; config.md, "Hostname" and "Domainname"."""
+
+from ..errors import Error
+from ..plan import Builder, Join
+from ..spec import IDMapping, Spec
+
+TYPES = {
+    # type in the document: (name in /proc/PID/ns and for liblxc, CLONE_NEW* flag)
+    "pid": ("pid", 0x20000000),
+    "network": ("net", 0x40000000),
+    "mount": ("mnt", 0x00020000),
+    "ipc": ("ipc", 0x08000000),
+    "uts": ("uts", 0x04000000),
+    "user": ("user", 0x10000000),
+    "cgroup": ("cgroup", 0x02000000),
+    "time": ("time", 0x00000080),
+}
+
+JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup")
+"""Types that a process can join before it has liblxc clone init, which then is born in them."""
+
+CLOCKS = {"boottime": "boot", "monotonic": "monotonic"}
+"""Clocks of a time namespace: the document's names, and liblxc's."""
+
+
+def is_present(spec: Spec, kind: str) -> bool:
+    """Whether the container has a namespace of this type of its own, new or joined."""
+    return spec.linux is not None and any(n.type == kind for n in spec.linux.namespaces)
+
+
+def is_new(spec: Spec, kind: str) -> bool:
+    """Whether the container gets a new namespace of this type."""
+    return spec.linux is not None and any(n.type == kind and not n.path for n in spec.linux.namespaces)
+
+
+def id_mappings(spec: Spec) -> tuple[str, str]:
+    """The lines for uid_map and gid_map (user_namespaces(7))."""
+    assert spec.linux is not None
+
+    def lines(mappings: list[IDMapping]) -> str:
+        return "".join([f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings])
+
+    return lines(spec.linux.uid_mappings), lines(spec.linux.gid_mappings)
+
+
+def compile_namespaces(builder: Builder, spec: Spec) -> str:
+    """Items and joins for linux.namespaces; return the host name to set in a joined UTS namespace, "" for none."""
+    assert spec.linux is not None
+    seen: set[str] = set()
+    clone: list[str] = []
+    for i, namespace in enumerate(spec.linux.namespaces):
+        subject = f"linux.namespaces[{i}]"
+        if namespace.type not in TYPES:
+            raise Error(f'{subject}: type "{namespace.type}" does not exist')
+        if namespace.type in seen:
+            raise Error(f'{subject}: a second namespace of type "{namespace.type}"')
+        seen.add(namespace.type)
+        name, flag = TYPES[namespace.type]
+        if not namespace.path:
+            if namespace.type == "cgroup":  # its root is the cgroup that init is in by then
+                builder.add("root", "unshare_cgroup", "linux.namespaces")
+            else:
+                clone.append(name)
+        elif namespace.type in JOINED_BY_STARTER:
+            if not namespace.path.startswith("/"):
+                raise Error(f'{subject}: path "{namespace.path}" is not absolute')
+            builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
+        elif namespace.type == "user":
+            builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
+            builder.item("lxc.namespace.share.user", namespace.path)
+        else:
+            raise Error(f"{subject}: joining an existing {namespace.type} namespace is not supported")
+    if "mount" not in seen:
+        raise Error("linux.namespaces: a mount namespace is required")
+    builder.item("lxc.namespace.clone", " ".join(clone))
+    if is_new(spec, "network"):
+        builder.item("lxc.net.0.type", "empty")
+    _compile_id_mappings(builder, spec)
+    _compile_time_offsets(builder, spec)
+    return _compile_names(builder, spec)
+
+
+def _compile_id_mappings(builder: Builder, spec: Spec) -> None:
+    assert spec.linux is not None
+    linux = spec.linux
+    if not is_present(spec, "user"):
+        if linux.uid_mappings or linux.gid_mappings:
+            raise Error("linux.uidMappings: not possible without a user namespace")
+        return
+    if is_new(spec, "user") and not (linux.uid_mappings and linux.gid_mappings):
+        raise Error("linux.namespaces: a new user namespace needs linux.uidMappings and linux.gidMappings")
+    for letter, mappings in (("u", linux.uid_mappings), ("g", linux.gid_mappings)):
+        for mapping in mappings:
+            builder.item("lxc.idmap", f"{letter} {mapping.container_id} {mapping.host_id} {mapping.size}")
+
+
+def _compile_time_offsets(builder: Builder, spec: Spec) -> None:
+    assert spec.linux is not None
+    if spec.linux.time_offsets and not is_new(spec, "time"):
+        raise Error("linux.timeOffsets: not possible without a new time namespace")
+    for clock, offset in spec.linux.time_offsets.items():
+        if clock not in CLOCKS:
+            raise Error(f'linux.timeOffsets: clock "{clock}" does not exist')
+        if offset.secs and offset.nanosecs:
+            raise Error(f"linux.timeOffsets.{clock}: seconds and nanoseconds together are not supported")
+        value = f"{offset.nanosecs}ns" if offset.nanosecs else f"{offset.secs}s"
+        builder.item(f"lxc.time.offset.{CLOCKS[clock]}", value)
+
+
+def _compile_names(builder: Builder, spec: Spec) -> str:
+    """Host name and domain name."""
+    for value, kind in ((spec.hostname, "hostname"), (spec.domainname, "domainname")):
+        if value and not is_present(spec, "uts"):
+            raise Error(f"{kind}: not possible without a UTS namespace of the container's own")
+        if value and len(value.encode()) > 64:
+            raise Error(f"{kind}: longer than 64 bytes")
+    if spec.domainname:
+        builder.add("root", "domainname", "domainname", spec.domainname)
+    if not spec.hostname:
+        return ""
+    if is_new(spec, "uts"):
+        builder.item("lxc.uts.name", spec.hostname)
+        return ""
+    return spec.hostname

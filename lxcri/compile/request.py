@@ -1,0 +1,53 @@
+"""What compile is told beside the spec: what was asked for, and what the host is."""
+
+import msgspec
+
+from ..cgroup.layout import Layout
+from ..spec import Hooks
+
+
+class Request(msgspec.Struct):
+    """One `create`: its container, its options, and the runtime's own configuration.
+
+    Args:
+        id: the container's.
+        bundle: absolute path of its bundle.
+        rootfs: real path of root.path.
+        directory: its state directory.
+        preserve_fds: how many of the caller's descriptors from 3 on it keeps.
+        listen_fds: how many of them were passed for socket activation (sd_listen_fds(3)).
+        session_keyring: whether it gets a new one.
+        apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
+        hooks: hooks of the runtime itself, which precede those of the spec.
+    """
+
+    id: str
+    bundle: str
+    rootfs: str
+    directory: str
+    preserve_fds: int = 0
+    listen_fds: int = 0
+    session_keyring: bool = True
+    apparmor: bool = True
+    capabilities: bool = True
+    cgroup_devices: bool = True
+    seccomp: bool = True
+    hooks: Hooks | None = None
+
+
+class Host(msgspec.Struct):
+    """Facts about the machine, the runtime's process and the image that rules depend on.
+
+    Args:
+        layout: the cgroup hierarchies.
+        capabilities: those that the runtime can give (its bounding set), bit N for capability N.
+        last_capability: the kernel's highest.
+        lsm: the security modules in force.
+        empty_proc: a directory of the image that can hold liblxc's proc where the spec mounts none; "" if none.
+    """
+
+    layout: Layout
+    capabilities: int = (1 << 41) - 1
+    last_capability: int = 40
+    lsm: tuple[str, ...] = ()
+    empty_proc: str = ""

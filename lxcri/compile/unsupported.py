@@ -1,0 +1,28 @@
+"""Properties that are refused, because nothing here does what they ask for."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import Error
+from ..spec import Spec
+
+PROPERTIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("linux.netDevices", lambda spec: spec.linux.net_devices),
+    ("linux.intelRdt", lambda spec: spec.linux.intel_rdt),
+    ("linux.memoryPolicy", lambda spec: spec.linux.memory_policy),
+    ("linux.mountLabel", lambda spec: spec.linux.mount_label),
+    ("linux.personality", lambda spec: spec.linux.personality),
+    ("linux.seccomp.listenerPath", lambda spec: spec.linux.seccomp and spec.linux.seccomp.listener_path),
+    ("process.scheduler", lambda spec: spec.process.scheduler),
+    ("process.ioPriority", lambda spec: spec.process.io_priority),
+)
+
+
+def refuse(spec: Spec) -> None:
+    """Raise Error for the first property of PROPERTIES that the spec sets."""
+    for name, get in PROPERTIES:
+        if get(spec):
+            raise Error(f"{name}: not supported")
+    for i, mount in enumerate(spec.mounts):
+        if mount.uid_mappings or mount.gid_mappings:
+            raise Error(f"mounts[{i}].uidMappings: id-mapped mounts are not supported")

@@ -1,0 +1,42 @@
+"""The runtime's own configuration: a JSON file for what an operator wants of every container.
+
+    {"seccomp": false, "hooks": {"createRuntime": [{"path": "/usr/local/bin/audit"}]}}
+"""
+
+import os
+
+import msgspec
+
+from .errors import Error, reason
+from .spec import Hooks
+
+
+class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The file's properties; the switches of the same names on the command line have precedence.
+
+    Args:
+        apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
+        hooks: run for every container, before those of its spec.
+    """
+
+    apparmor: bool = True
+    capabilities: bool = True
+    cgroup_devices: bool = True
+    seccomp: bool = True
+    hooks: Hooks | None = None
+
+
+def load_configuration(path: str) -> Configuration:
+    """The configuration in this file, the defaults where there is none; raises Error."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Configuration()
+    except OSError as e:
+        raise Error(f"{path}: {reason(e)}") from e
+    with open(fd, "rb") as file:
+        data = file.read()
+    try:
+        return msgspec.json.decode(data, type=Configuration)
+    except msgspec.MsgspecError as e:
+        raise Error(f"{path}: {e}") from None

@@ -1,0 +1,81 @@
+"""Hooks of the runtime's namespaces (config.md, "POSIX-platform Hooks")."""
+
+from __future__ import annotations
+
+import os
+
+from .errors import Error, reason
+from .state import oci_state_json, wait_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .context import Context
+    from .spec import Hook
+    from .state import Entry, State
+
+HOOKS_FILE = "hooks.json"
+OUTPUT_SHOWN = 256
+"""Bytes of a failed hook's output that its error shows."""
+
+
+def run_hook(subject: str, hook: Hook, state: bytes) -> None:
+    """Run a hook with the container's state on its standard input; raises Error if it fails or takes too long."""
+    state_fd = os.memfd_create("state", os.MFD_CLOEXEC)
+    output_fd = os.memfd_create("output", os.MFD_CLOEXEC)
+    try:
+        os.write(state_fd, state)
+        os.lseek(state_fd, 0, os.SEEK_SET)
+        streams = [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((state_fd, output_fd, output_fd))]
+        env = dict(entry.partition("=")[::2] for entry in hook.env)
+        try:
+            pid = os.posix_spawn(hook.path, hook.args or [hook.path], env, file_actions=streams)
+        except OSError as e:
+            raise Error(f"{subject}: {reason(e)}") from e
+        pidfd = os.pidfd_open(pid)
+        try:
+            ended = hook.timeout is None or wait_exit(pidfd, hook.timeout)
+        finally:
+            os.close(pidfd)
+        if not ended:
+            os.kill(pid, 9)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if not ended:
+            raise Error(f"{subject}: timed out after {hook.timeout} seconds")
+        if status:
+            what = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+            output = os.pread(output_fd, OUTPUT_SHOWN, 0).decode("utf-8", "replace").strip()
+            raise Error(f"{subject}: {what}{': ' if output else ''}{' '.join(output.split())}")
+    finally:
+        os.close(state_fd)
+        os.close(output_fd)
+
+
+def _saved_hooks(entry: Entry, kind: str) -> list[tuple[str, Hook]]:
+    from .compile.hooks import hooks_of
+    from .spec import decode_hooks
+
+    try:
+        return hooks_of(decode_hooks(entry.read(HOOKS_FILE)), kind)
+    except FileNotFoundError:
+        raise Error(f"{entry.path}/{HOOKS_FILE}: missing") from None
+
+
+def run_poststart(ctx: Context, entry: Entry, state: State) -> None:
+    """The poststart hooks; raises Error for the first that fails."""
+    del ctx
+    for subject, hook in _saved_hooks(entry, "poststart"):
+        run_hook(subject, hook, oci_state_json(state, "running", state.pid))
+
+
+def run_poststop(ctx: Context, entry: Entry, state: State) -> None:
+    """The poststop hooks, all of them: a failing one is a warning in the log (runtime.md, "Lifecycle")."""
+    try:
+        hooks = _saved_hooks(entry, "poststop")
+    except Error as e:
+        ctx.log.warn(str(e))
+        return
+    for subject, hook in hooks:
+        try:
+            run_hook(subject, hook, oci_state_json(state, "stopped", 0))
+        except Error as e:
+            ctx.log.warn(str(e))

@@ -1,0 +1,62 @@
+"""Facts about the machine and the image that compile's rules depend on, and nothing that it does not ask for."""
+
+from __future__ import annotations
+
+import os
+
+from .cgroup.layout import detect
+from .compile.mounts import clean_path
+from .compile.request import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .spec import Spec
+
+
+def read_text(path: str) -> str:
+    """A small file of the kernel's as text, "" where it is not there."""
+    try:
+        with open(path, "rb", 0) as file:
+            return file.read(65536).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _bounding_set() -> int:
+    _, _, rest = read_text("/proc/self/status").partition("\nCapBnd:")
+    return int(rest.split(None, 1)[0], 16) if rest else 0
+
+
+def _security_modules() -> tuple[str, ...]:
+    modules = []
+    if read_text("/sys/module/apparmor/parameters/enabled").startswith("Y"):
+        modules.append("apparmor")
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        modules.append("selinux")
+    return tuple(modules)
+
+
+def _free_directory(spec: Spec, rootfs: str, uses: list[str]) -> str:
+    """A directory of the image that no mount covers or lies in, to hold a proc for the start; "" if there is none."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(rootfs) if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return ""
+    usable = [name for name in names if " " not in name and "\\" not in name and not name.startswith("#")]
+    free = [name for name in usable if not any((use + "/").startswith(f"/{name}/") for use in uses)]
+    return (free or usable or [""])[0]
+
+
+def gather_host(spec: Spec, rootfs: str) -> Host:
+    """The Host for this spec."""
+    process = spec.process
+    labelled = process is not None and (process.apparmor_profile or process.selinux_label)
+    destinations = [clean_path(mount.destination) for mount in spec.mounts]
+    has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
+    return Host(
+        layout=detect(),
+        capabilities=_bounding_set(),
+        last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
+        lsm=_security_modules() if labelled else (),
+        empty_proc="" if has_proc else _free_directory(spec, rootfs, destinations),
+    )

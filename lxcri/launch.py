@@ -1,0 +1,349 @@
+"""Carrying out a Plan: the one place that has liblxc create a container."""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import os
+
+import lxcffi
+import lxcffi.log
+
+from . import linux, program
+from .cgroup.fs import Cgroup
+from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, WARNING, Channel, Closed, failure
+from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
+from .errors import Error, reason
+from .hooks import run_hook
+from .seccomp import compile_filter
+from .sources import take_trees
+from .state import oci_state_json, process_start_time, wait_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .cgroup.layout import Layout
+    from .context import Context
+    from .plan import Plan
+    from .state import Entry, State
+
+HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
+CGROUP_ROOT = "/sys/fs/cgroup"
+MFD_EXEC = 0x10
+HELLO_SECONDS = 60.0
+"""How long liblxc may take until the helper runs. Its own errors end it; its known hangs (a child that dies in the
+middle of a handshake) do not."""
+DEATH_SECONDS = 5.0
+PATH_WITHOUT_PROGRAMS = "/nonexistent"
+"""liblxc run by root demands entries in /etc/subuid if it finds newuidmap on PATH."""
+
+
+def seal(fd: int) -> None:
+    """Make a memfd unchangeable for ever, by whoever may open it."""
+    import fcntl
+
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+
+def sealed_memory(name: str, data: bytes, *, executable: bool = False) -> int:
+    """A sealed memfd with this content."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        fd = os.memfd_create(name, flags | (MFD_EXEC if executable else 0))
+    except OSError:
+        if not executable:
+            raise
+        fd = os.memfd_create(name, flags)  # before Linux 6.3
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    seal(fd)
+    return fd
+
+
+def open_helper() -> int:
+    """lxcri-init in a sealed memfd: a container that gets hold of it cannot change it for others (CVE-2019-5736)."""
+    try:
+        with open(HELPER, "rb", 0) as file:
+            return sealed_memory("lxcri-init", file.readall(), executable=True)
+    except OSError as e:
+        raise Error(f"{HELPER}: {reason(e)}") from e
+
+
+def _quote(path: str) -> str:
+    """For the shell that liblxc runs hooks with."""
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+class Launch:
+    """
+    A container in the making: what has to be undone if it comes to nothing.
+
+    Used as: start(), which returns once the container stands; then commit() or abort().
+    """
+
+    def __init__(self, ctx: Context, plan: Plan, entry: Entry, state: State, layout: Layout) -> None:
+        self.ctx = ctx
+        self.plan = plan
+        self.entry = entry
+        self.state = state
+        self.layout = layout
+        self.cgroup: Cgroup | None = None
+        self.pidfd = -1
+        self._channel = Channel()
+        self._starter = -1
+        self._log = os.memfd_create("liblxc.log", os.MFD_CLOEXEC)
+        self._fds: list[int] = []
+
+    def start(self, console: _socket.socket | None) -> None:
+        """Bring the container to where only `start` is missing; raises Error."""
+        joins = [self._keep(self._open_namespace(j.path, j.flag, j.subject)) for j in self.plan.host.joins]
+        users = [fd for fd, j in zip(joins, self.plan.host.joins, strict=True) if j.type == "user"]
+        self._make_directories()
+        self._fork_starter(joins)
+        try:
+            self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id)
+            self.state.cgroup = self.cgroup.record()
+            self.entry.save(self.state)  # from here on `delete` knows what to remove if we are killed
+            listener = self._listen()
+            sources = [t.source or self.cgroup.dirs[t.cgroup] for t in self.plan.host.trees]
+            trees = [self._keep(fd) for fd in take_trees(self.plan.host, sources, users[0] if users else None)]
+            preserved = range(3, 3 + self.plan.host.preserve_fds)
+            consoles = [console.fileno()] if console else []
+            code = self._keep(sealed_memory("program", self._program()))
+            descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees]
+            self._guide(descriptors)
+        except Closed:
+            raise self._starter_failure() from None
+        self._end_starter()
+        self.cgroup.apply(self.plan.host.cgroup_writes)
+        self._close_fds()
+
+    def commit(self) -> None:
+        """Save the state: from now on the container exists. Then let init wait for `start` without us."""
+        self.entry.save(self.state)
+        try:
+            self._channel.send(SAVED)
+        except Closed:
+            raise Error("the container's init ended before it was started") from None
+        self._channel.close()
+
+    def abort(self) -> None:
+        """End all that was started and remove all that was made, but for the state directory."""
+        self._close_fds()
+        self._channel.inner.close()
+        if self._starter > 0:
+            try:
+                os.kill(self._starter, _signal.SIGKILL)
+                os.waitpid(self._starter, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self._starter = -1
+        if self.pidfd >= 0:
+            try:
+                _signal.pidfd_send_signal(self.pidfd, _signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            wait_exit(self.pidfd, DEATH_SECONDS)
+        else:  # init dies with the starter; the last of them closes the other end
+            self._channel.outer.settimeout(DEATH_SECONDS)
+            try:
+                while True:
+                    self._channel.receive()
+            except (Closed, OSError):
+                pass
+        self._channel.close()
+        if self.cgroup is not None:
+            self.cgroup.kill_all(_signal.SIGKILL)
+            self.cgroup.remove()
+
+    def _keep(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def _close_fds(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+    def _open_namespace(self, path: str, flag: int, subject: str) -> int:
+        """A descriptor of the namespace at path, which must be of the type that the document says."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as e:
+            raise Error(f'{subject}: path "{path}": {reason(e)}') from e
+        try:
+            right = linux.namespace_type(fd) == flag
+        except OSError:
+            right = False
+        if not right:
+            os.close(fd)
+            raise Error(f'{subject}: path "{path}": not a namespace of this type')
+        return fd
+
+    def _make_directories(self) -> None:
+        """Directories for liblxc's own mounts. It would make them itself, along whatever link the image has there."""
+        rootfs = self.plan.host.rootfs
+        root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in self.plan.host.directories:
+                try:
+                    os.mkdir(name, 0o755, dir_fd=root)
+                except FileExistsError:
+                    pass
+                except OSError as e:
+                    raise Error(f'root.path "{rootfs}": mkdir {name}: {reason(e)}') from e
+                try:
+                    os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root))
+                except OSError:
+                    raise Error(f'root.path "{rootfs}": {name} is not a directory') from None
+        finally:
+            os.close(root)
+
+    def _listen(self) -> int:
+        """The socket on which init will wait for `start`."""
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        listener.bind(self.entry.socket_path())
+        listener.listen(16)
+        return self._keep(listener.detach())
+
+    def _program(self) -> bytes:
+        """The plan's program, with the compiled filter in its place."""
+        stages = dict(self.plan.program)
+        if self.plan.seccomp is not None:
+            compiled = compile_filter(self.plan.seccomp, f"{self.ctx.root}/.seccomp")
+            if compiled.unknown:
+                self.ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
+            stages["start"] = [
+                (name, subject, (compiled.flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
+                for name, subject, arguments in stages["start"]
+            ]
+        return program.encode([stages[name] for name in program.STAGES])
+
+    def _fork_starter(self, joins: list[int]) -> None:
+        helper = self._keep(open_helper())
+        self._starter = os.fork()
+        if not self._starter:
+            self._run_starter(helper, joins)
+        self._channel.inner.close()
+
+    def _guide(self, descriptors: list[int]) -> None:
+        """The conversation with the helper, until it is ready."""
+        assert self.cgroup is not None
+        self._channel.outer.settimeout(HELLO_SECONDS)
+        if self.plan.host.pre_pivot:
+            hook = self._expect(HOOK)
+            self._channel.send_descriptors(descriptors)
+            self._expect(HOOK)
+            self._meet(_parent(hook))
+            self.cgroup.place(self.state.pid)
+            self._run_hooks()
+            self._channel.send(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
+            self._channel.outer.settimeout(None)  # createContainer hooks have time-outs of their own
+            self._expect(HELLO)
+        else:
+            self._meet(self._expect(HELLO))
+        self._channel.outer.settimeout(None)
+        self._channel.send_descriptors(descriptors)
+        if not self.plan.host.pre_pivot:
+            self.cgroup.place(self.state.pid)
+        self._channel.send(PLACED)
+        self._expect(READY)
+
+    def _meet(self, pid: int) -> None:
+        """Init is this process: it waits for our word, so its pid cannot become another's before we hold it."""
+        self.pidfd = os.pidfd_open(pid)
+        start_time = process_start_time(pid)
+        if start_time is None:
+            raise Closed
+        self.state.pid, self.state.start_time = pid, start_time
+
+    def _run_hooks(self) -> None:
+        state = oci_state_json(self.state, "creating", self.state.pid)
+        self.entry.write("state.json", state + b"\n")
+        for subject, hook in self.plan.host.runtime_hooks:
+            run_hook(subject, hook, state)
+
+    def _expect(self, kind: bytes) -> int:
+        """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
+        while True:
+            try:
+                packet, pid = self._channel.receive()
+            except TimeoutError:
+                raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
+            if packet[:1] == WARNING:
+                self.ctx.log.warn(packet[1:].decode("utf-8", "replace"))
+                continue
+            if packet[:1] == FAILED:
+                raise failure(packet)
+            if packet[:1] != kind:
+                raise Error(f"lxcri-init: unexpected message {packet[:1]!r}")
+            return pid
+
+    def _end_starter(self) -> None:
+        """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
+        os.kill(self._starter, _signal.SIGKILL)
+        os.waitpid(self._starter, 0)
+        self._starter = -1
+
+    def _starter_failure(self) -> Error:
+        """Why there is no container: the first error that liblxc logged; what follows it is its consequence."""
+        data = os.pread(self._log, 1 << 16, 0)
+        lines = lxcffi.log.errors(data)
+        return Error(f"liblxc: {lines[0]}" if lines else "liblxc could not start the container, and does not say why")
+
+    def _run_starter(self, helper: int, joins: list[int]) -> NoReturn:
+        """The forked child: become what liblxc expects of a process that starts a container, and start it."""
+        try:
+            self._start_by_liblxc(helper, joins)
+        except BaseException as e:  # noqa: BLE001 (nothing may return from here into the parent's code)
+            text = str(e) if isinstance(e, Error) else f"starter: {e}"
+            if not isinstance(e, lxcffi.LxcError):
+                self._channel.inner.send(FAILED + b"\0\0\0\0" + text.encode("utf-8", "replace"))
+        finally:
+            os._exit(1)
+
+    def _start_by_liblxc(self, helper: int, joins: list[int]) -> None:
+        host = self.plan.host
+        control = self._channel.inner.fileno()
+        linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
+        os.set_inheritable(control, True)
+        os.set_inheritable(helper, True)
+        # liblxc changes owner and mode of what is on 0 to 2 before it executes init: never the caller's own.
+        nothing = os.memfd_create("stdio", os.MFD_CLOEXEC)
+        for fd in range(3):
+            os.dup2(nothing, fd)
+        linux.clearenv()
+        os.environ.clear()
+        os.environ["PATH"] = PATH_WITHOUT_PROGRAMS
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("", "/", "", MS_REC | MS_SLAVE)
+        lxcpath = "/"
+        if os.path.isdir(CGROUP_ROOT):  # without hierarchies in sight liblxc makes no cgroups
+            linux.mount("none", CGROUP_ROOT, "tmpfs", MS_RDONLY, "mode=755,size=4k")
+            lxcpath = CGROUP_ROOT
+        for fd, join in zip(joins, host.joins, strict=True):
+            if join.type != "user":
+                linux.setns(fd, join.flag)
+        if host.uts_name:
+            _socket.sethostname(host.uts_name)
+        lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
+        container = lxcffi.Container(f"{self.state.id}.{os.getpid()}", lxcpath)
+        container.clear_config()
+        for key, value in self.plan.items:
+            container.set_config_item(key, value)
+        if host.pre_pivot:
+            hook = f"/proc/self/fd/{helper} hook {control} {_quote(host.rootfs)}"
+            container.set_config_item("lxc.hook.mount", hook)
+        container.want_daemonize(False)
+        mode = "init-hooked" if host.pre_pivot else "init"
+        container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
+
+
+def _parent(pid: int) -> int:
+    """The parent of a process that waits for our word."""
+    with open(f"/proc/{pid}/stat", "rb", 0) as file:
+        data = file.read(4096)
+    return int(data[data.rindex(b")") + 2 :].split()[1])

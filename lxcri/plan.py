@@ -1,0 +1,118 @@
+"""The Plan of a container: all that compile decided, and nothing that has happened yet."""
+
+from typing import Any
+
+import msgspec
+
+from . import program
+from .cgroup.resources import Write
+from .spec import Hook, Seccomp
+
+Instruction = tuple[str, str, tuple[Any, ...]]
+"""Operation (of lxcri.program.OPERATIONS), what it is about, arguments."""
+
+
+class Part(msgspec.Struct, omit_defaults=True, gc=False):
+    """Base of the Plan's Structs."""
+
+
+class Tree(Part):
+    """A mount of the host to be taken as a detached tree, before the container has namespaces of its own.
+
+    Args:
+        subject: what needs it, for errors.
+        source: absolute path on the host; "" where `cgroup` says which.
+        cgroup: the hierarchy whose directory of the container it is.
+        recursive: whether the mounts below it come along.
+        shared: whether it stays a peer of the host's mount (mounts then propagate both ways), or becomes a slave.
+    """
+
+    subject: str
+    source: str = ""
+    recursive: bool = False
+    shared: bool = False
+    cgroup: str = ""
+
+
+class Join(Part):
+    """An existing namespace to join, and the CLONE_NEW* flag of the type that it must have."""
+
+    subject: str
+    type: str
+    flag: int
+    path: str
+
+
+class HostPart(Part):
+    """What the runtime does outside of the container.
+
+    Args:
+        rootfs: real path of the root file system.
+        directories: directories that must exist in it for liblxc, which would follow links to make them.
+        joins: namespaces to join before the container is cloned; their children inherit them.
+        uts_name: host name to set in a joined UTS namespace.
+        trees: mounts to take from the host, in the order of the program's tree numbers.
+        user_namespace: whether the trees must be taken so that the container's root cannot undo their flags.
+        id_mappings: lines for uid_map and gid_map of that namespace.
+        cgroups_path: linux.cgroupsPath.
+        cgroup_writes: limits, in the order to be written.
+        runtime_hooks: prestart and createRuntime.
+        pre_pivot: whether mounts are made by a hook of liblxc, before the pivot, because hooks must see them then.
+        proc_directory: where liblxc mounts the proc that the helper is executed from.
+        terminal: whether the container gets a console.
+    """
+
+    rootfs: str
+    proc_directory: str
+    directories: list[str] = []
+    joins: list[Join] = []
+    uts_name: str = ""
+    trees: list[Tree] = []
+    user_namespace: bool = False
+    id_mappings: tuple[str, str] = ("", "")
+    cgroups_path: str = ""
+    cgroup_writes: list[Write] = []
+    runtime_hooks: list[tuple[str, Hook]] = []
+    pre_pivot: bool = False
+    terminal: bool = False
+    preserve_fds: int = 0
+
+
+class Plan(Part):
+    """liblxc's config items, the program of lxcri-init, and the host's part."""
+
+    items: list[tuple[str, str]]
+    program: dict[str, list[Instruction]]
+    host: HostPart
+    seccomp: Seccomp | None = None
+    warnings: list[str] = []
+
+
+class Builder:
+    """Where the compilers of the document's sections put what they decide."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, str]] = []
+        self.stages: dict[str, list[Instruction]] = {name: [] for name in program.STAGES}
+        self.trees: list[Tree] = []
+        self.first_tree = 0
+        self.directories: list[str] = []
+        self.joins: list[Join] = []
+        self.warnings: list[str] = []
+
+    def item(self, key: str, value: str | int) -> None:
+        """Append a config item of liblxc."""
+        self.items.append((key, str(value)))
+
+    def add(self, stage: str, operation: str, subject: str, *arguments: Any) -> None:
+        """Append an instruction to a stage of the program."""
+        self.stages[stage].append((operation, subject, arguments))
+
+    def tree(self, tree: Tree) -> int:
+        """Have a tree taken; return its number for `move`."""
+        self.trees.append(tree)
+        return self.first_tree + len(self.trees) - 1
+
+    def warn(self, text: str) -> None:
+        """Have a warning written to the log."""
+        self.warnings.append(text)

@@ -1,0 +1,190 @@
+"""`create`: everything but the user's program (runtime.md, "Create")."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import time
+
+from ..bundle import load_bundle
+from ..compile import compile_plan
+from ..errors import Error, reason
+from ..host import gather_host
+from ..launch import Launch
+from ..spec import encode
+from ..state import Entry, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..compile.request import Request
+    from ..context import Context
+    from ..plan import Plan
+    from ..spec import Spec
+
+NO_PIVOT = "--no-pivot: liblxc always uses pivot_root; a root file system on a ramfs is not supported"
+
+
+def run(
+    ctx: Context,
+    *,
+    id: str,
+    bundle: str,
+    pid_file: str | None,
+    console_socket: str | None,
+    pidfd_socket: str | None,
+    no_pivot: bool,
+    no_new_keyring: bool,
+    preserve_fds: int,
+) -> int:
+    """Create a container, which then waits for `start`."""
+    if no_pivot:
+        raise Error(NO_PIVOT)
+    console = None
+    with Entry.claim(ctx.root, id) as entry:
+        try:
+            spec, request = load_bundle(
+                ctx,
+                id=id,
+                bundle=bundle,
+                directory=entry.path,
+                preserve_fds=preserve_fds,
+                session_keyring=not no_new_keyring,
+            )
+            console = connect_console(spec, console_socket)
+            create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
+        except BaseException:
+            entry.remove()
+            raise
+        finally:
+            if console:
+                console.close()
+    return 0
+
+
+def create(
+    ctx: Context,
+    entry: Entry,
+    spec: Spec,
+    request: Request,
+    console: _socket.socket | None,
+    pid_file: str | None,
+    pidfd_socket: str | None,
+) -> tuple[State, int]:
+    """Create the container of this spec in its claimed directory; return its state and a pidfd of its init."""
+    check_preserved(request.preserve_fds)
+    host = gather_host(spec, request.rootfs)
+    plan = compile_plan(spec, request, host)
+    for warning in plan.warnings:
+        ctx.log.warn(warning)
+    write_documents(entry, spec, plan)
+    state = State(
+        id=request.id,
+        oci_version=spec.oci_version,
+        bundle=request.bundle,
+        rootfs=request.rootfs,
+        pid=0,
+        start_time=0,
+        created=now(),
+        owner=owner(),
+        annotations=encode(spec.annotations).decode(),
+        poststart=bool(spec.hooks and spec.hooks.poststart),
+        poststop=bool(spec.hooks and spec.hooks.poststop),
+    )
+    launch = Launch(ctx, plan, entry, state, host.layout)
+    try:
+        launch.start(console)
+        if pid_file:
+            write_pid_file(pid_file, state.pid)
+        if pidfd_socket:
+            send_pidfd(pidfd_socket, launch.pidfd)
+        launch.commit()
+    except BaseException:
+        launch.abort()
+        raise
+    return state, launch.pidfd
+
+
+def write_documents(entry: Entry, spec: Spec, plan: Plan) -> None:
+    """What hooks and people may read: liblxc's items as a config file, the spec as it is applied, its hooks."""
+    entry.write("config", "".join([f"{key} = {value}\n" for key, value in plan.items]).encode("utf-8", "surrogateescape"))
+    entry.write("config.json", encode(spec))
+    entry.write("hooks.json", encode(spec.hooks) if spec.hooks else b"{}")
+
+
+def now() -> str:
+    """This moment in UTC, as RFC 3339 with nanoseconds."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
+
+
+def owner() -> str:
+    """Name of the user who creates the container, its number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def check_preserved(count: int) -> None:
+    """Raise Error unless the descriptors that the container is to keep are open."""
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise Error(f"--preserve-fds: descriptor {fd} is not open") from None
+
+
+def connect_console(spec: Spec, path: str | None) -> _socket.socket | None:
+    """The socket to send the terminal's master over, where the container has a terminal; raises Error."""
+    terminal = spec.process is not None and spec.process.terminal
+    if terminal and not path:
+        raise Error("process.terminal: cannot allocate a terminal without --console-socket")
+    if path and not terminal:
+        raise Error("--console-socket: process.terminal is false")
+    return connect(path, "--console-socket") if path else None
+
+
+def connect(path: str, option: str) -> _socket.socket:
+    """A connection to the unix socket at path, however long that is; raises Error."""
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            connection.connect(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+    except OSError as e:
+        connection.close()
+        raise Error(f"{option} {path}: {reason(e)}") from e
+    return connection
+
+
+def send_pidfd(path: str, pidfd: int) -> None:
+    """Send a pidfd of init over the unix socket at path; raises Error."""
+    from sys import byteorder
+
+    connection = connect(path, "--pidfd-socket")
+    try:
+        control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(4, byteorder))]
+        connection.sendmsg([b"pidfd"], control)
+    except OSError as e:
+        raise Error(f"--pidfd-socket {path}: {reason(e)}") from e
+    finally:
+        connection.close()
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write the pid as the whole of a file, which never is there half written; raises Error."""
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            os.write(fd, str(pid).encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as e:
+        raise Error(f"--pid-file {path}: {reason(e)}") from e

@@ -1,0 +1,90 @@
+"""`run`: create, start, and, in the foreground, wait for a container and delete it."""
+
+from __future__ import annotations
+
+
+from .. import linux
+from ..bundle import load_bundle
+from ..errors import Error
+from ..foreground import reap, wait_for
+from ..state import Entry
+from .create import NO_PIVOT, connect_console, create
+from .delete import destroy
+from .start import start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..terminal import Terminal
+
+
+def run(
+    ctx: Context,
+    *,
+    id: str,
+    bundle: str,
+    pid_file: str | None,
+    console_socket: str | None,
+    pidfd_socket: str | None,
+    no_pivot: bool,
+    no_new_keyring: bool,
+    preserve_fds: int,
+    detach: bool,
+    keep: bool,
+    no_subreaper: bool,
+) -> int:
+    """Run a container; in the foreground the exit status is the container's, 128+n if signal n killed it."""
+    if no_pivot:
+        raise Error(NO_PIVOT)
+    console = None
+    terminal: Terminal | None = None
+    with Entry.claim(ctx.root, id) as entry:
+        state = None
+        try:
+            spec, request = load_bundle(
+                ctx,
+                id=id,
+                bundle=bundle,
+                directory=entry.path,
+                preserve_fds=preserve_fds,
+                session_keyring=not no_new_keyring,
+            )
+            if not detach and spec.process is not None and spec.process.terminal:
+                from ..terminal import Terminal
+
+                if console_socket:
+                    raise Error("--console-socket: in the foreground the terminal is the caller's own")
+                terminal = Terminal()
+                console = terminal.socket
+            else:
+                console = connect_console(spec, console_socket)
+            if not detach:  # init becomes our child when liblxc's process ends
+                linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            state, pidfd = create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
+            if no_subreaper and not detach:
+                linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 0)
+            if console:
+                console.close()
+            if terminal:
+                terminal.receive()
+            start(ctx, entry, state)
+            if detach:
+                return 0
+            status = wait_for(state.pid, pidfd, terminal)
+        except BaseException:
+            if terminal:
+                terminal.restore()
+            if state is None:
+                entry.remove()
+            else:
+                entry.lock()
+                destroy(ctx, entry, state)
+                if not detach:
+                    reap(state.pid)
+            raise
+        if terminal:
+            terminal.restore()
+        if not keep:
+            entry.lock()
+            destroy(ctx, entry, state)
+    return status
