@@ -88,6 +88,8 @@ HOSTED_INIT_FLAGS = [
     "-std=gnu11",
     "-O1",
     "-g",
+    # The C library is only linked: its headers clash with the kernel's.
+    "-ffreestanding",
     "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",

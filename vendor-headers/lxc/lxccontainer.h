@@ -154,21 +154,24 @@ struct lxc_container {
 	bool (*set_config_item)(struct lxc_container *c, const char *key, const char *value); /* since 1.0.0 */
 	bool (*destroy)(struct lxc_container *c); /* since 1.0.0 */
 	bool (*save_config)(struct lxc_container *c, const char *alt_file); /* since 1.0.0 */
-	bool (*create)(struct lxc_container *c, const char *t, const char *bdevtype, struct bdev_specs *specs, int flags,
-		       char *const argv[]); /* since 1.0.0 */
-	bool (*createl)(struct lxc_container *c, const char *t, const char *bdevtype, struct bdev_specs *specs, int flags,
-			...); /* since 1.0.0 */
+	bool (*create)(struct lxc_container *c, const char *t, const char *bdevtype, struct bdev_specs *specs,
+		       int flags, char *const argv[]); /* since 1.0.0 */
+	bool (*createl)(struct lxc_container *c, const char *t, const char *bdevtype, struct bdev_specs *specs,
+			int flags, ...); /* since 1.0.0 */
 	bool (*rename)(struct lxc_container *c, const char *newname); /* since 1.0.0 */
 	bool (*reboot)(struct lxc_container *c); /* since 1.0.0 */
 	bool (*shutdown)(struct lxc_container *c, int timeout); /* since 1.0.0; seconds, -1 for ever */
 	void (*clear_config)(struct lxc_container *c); /* since 1.0.0 */
 	bool (*clear_config_item)(struct lxc_container *c, const char *key); /* since 1.0.0 */
-	int (*get_config_item)(struct lxc_container *c, const char *key, char *retv, int inlen); /* since 1.0.0; length */
+	int (*get_config_item)(struct lxc_container *c, const char *key, char *retv,
+			       int inlen); /* since 1.0.0; length */
 	char *(*get_running_config_item)(struct lxc_container *c, const char *key); /* since 1.0.0; caller frees */
 	int (*get_keys)(struct lxc_container *c, const char *key, char *retv, int inlen); /* since 1.0.0; length */
 	char **(*get_interfaces)(struct lxc_container *c); /* since 1.0.0; caller frees each, and the array */
-	char **(*get_ips)(struct lxc_container *c, const char *interface, const char *family, int scope); /* since 1.0.0; same */
-	int (*get_cgroup_item)(struct lxc_container *c, const char *subsys, char *retv, int inlen); /* since 1.0.0; length */
+	char **(*get_ips)(struct lxc_container *c, const char *interface, const char *family,
+			  int scope); /* since 1.0.0; same */
+	int (*get_cgroup_item)(struct lxc_container *c, const char *subsys, char *retv,
+			       int inlen); /* since 1.0.0; length */
 	bool (*set_cgroup_item)(struct lxc_container *c, const char *subsys, const char *value); /* since 1.0.0 */
 	const char *(*get_config_path)(struct lxc_container *c); /* since 1.0.0; the container's own */
 	bool (*set_config_path)(struct lxc_container *c, const char *path); /* since 1.0.0 */
@@ -176,7 +179,8 @@ struct lxc_container {
 				       const char *bdevtype, const char *bdevdata, uint64_t newsize,
 				       char **hookargs); /* since 1.0.0 */
 	int (*console_getfd)(struct lxc_container *c, int *ttynum, int *ptxfd); /* since 1.0.0 */
-	int (*console)(struct lxc_container *c, int ttynum, int stdinfd, int stdoutfd, int stderrfd, int escape); /* since 1.0.0 */
+	int (*console)(struct lxc_container *c, int ttynum, int stdinfd, int stdoutfd, int stderrfd,
+		       int escape); /* since 1.0.0 */
 	int (*attach)(struct lxc_container *c, lxc_attach_exec_t exec_function, void *exec_payload,
 		      lxc_attach_options_t *options, pid_t *attached_process); /* since 1.0.0 */
 	int (*attach_run_wait)(struct lxc_container *c, lxc_attach_options_t *options, const char *program,
@@ -188,15 +192,18 @@ struct lxc_container {
 	bool (*snapshot_restore)(struct lxc_container *c, const char *snapname, const char *newname); /* since 1.0.0 */
 	bool (*snapshot_destroy)(struct lxc_container *c, const char *snapname); /* since 1.0.0 */
 	bool (*may_control)(struct lxc_container *c); /* since 1.0.0 */
-	bool (*add_device_node)(struct lxc_container *c, const char *src_path, const char *dest_path); /* since 1.0.0 */
-	bool (*remove_device_node)(struct lxc_container *c, const char *src_path, const char *dest_path); /* since 1.0.0 */
+	bool (*add_device_node)(struct lxc_container *c, const char *src_path,
+				const char *dest_path); /* since 1.0.0 */
+	bool (*remove_device_node)(struct lxc_container *c, const char *src_path,
+				   const char *dest_path); /* since 1.0.0 */
 	bool (*attach_interface)(struct lxc_container *c, const char *dev, const char *dst_dev); /* since 2.0.0 */
 	bool (*detach_interface)(struct lxc_container *c, const char *dev, const char *dst_dev); /* since 2.0.0 */
 	bool (*checkpoint)(struct lxc_container *c, char *directory, bool stop, bool verbose); /* since 2.0.0 */
 	bool (*restore)(struct lxc_container *c, char *directory, bool verbose); /* since 2.0.0 */
 	bool (*destroy_with_snapshots)(struct lxc_container *c); /* since 2.0.0 */
 	bool (*snapshot_destroy_all)(struct lxc_container *c); /* since 2.0.0 */
-	int (*migrate)(struct lxc_container *c, unsigned int cmd, struct migrate_opts *opts, unsigned int size); /* since 2.0.0 */
+	int (*migrate)(struct lxc_container *c, unsigned int cmd, struct migrate_opts *opts,
+		       unsigned int size); /* since 2.0.0 */
 	int (*console_log)(struct lxc_container *c, struct lxc_console_log *log); /* since 3.0.0 */
 	bool (*reboot2)(struct lxc_container *c, int timeout); /* since 3.0.0; seconds, -1 for ever */
 	int (*mount)(struct lxc_container *c, const char *source, const char *target, const char *filesystemtype,
@@ -209,7 +216,7 @@ struct lxc_container {
 	int (*init_pidfd)(struct lxc_container *c); /* since 4.0.5; caller closes */
 	int (*devpts_fd)(struct lxc_container *c); /* since 4.0.5; caller closes */
 	int rcv_timeout; /* since 6.0.0 */
-	bool (*set_timeout)(struct lxc_container *c, int timeout); /* since 6.0.0; seconds to wait for the monitor's answers */
+	bool (*set_timeout)(struct lxc_container *c, int timeout); /* since 6.0.0; seconds, for the monitor's answers */
 };
 
 struct lxc_container *lxc_container_new(const char *name, const char *configpath); /* since 1.0.0 */
@@ -218,9 +225,12 @@ int lxc_container_put(struct lxc_container *c); /* since 1.0.0; 1 if it was the 
 int lxc_get_wait_states(const char **states); /* since 1.0.0; how many */
 const char *lxc_get_global_config_item(const char *key); /* since 1.0.0 */
 const char *lxc_get_version(void); /* since 1.0.0; "5.0.2", development versions with a tail */
-int list_defined_containers(const char *lxcpath, char ***names, struct lxc_container ***cret); /* since 1.0.0; how many */
-int list_active_containers(const char *lxcpath, char ***names, struct lxc_container ***cret); /* since 1.0.0; same */
-int list_all_containers(const char *lxcpath, char ***names, struct lxc_container ***cret); /* since 1.0.0; same */
+int list_defined_containers(const char *lxcpath, char ***names,
+			    struct lxc_container ***cret); /* since 1.0.0; how many */
+int list_active_containers(const char *lxcpath, char ***names,
+			   struct lxc_container ***cret); /* since 1.0.0; same */
+int list_all_containers(const char *lxcpath, char ***names,
+			struct lxc_container ***cret); /* since 1.0.0; same */
 int lxc_log_init(struct lxc_log *log); /* since 2.1.0 */
 void lxc_log_close(void); /* since 2.0.0 */
 bool lxc_config_item_is_supported(const char *key); /* since 2.1.0; a prefix is enough to match */
