@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, strategies as st
 from msgspec import inspect
 
 from lxcri import spec
@@ -311,6 +312,49 @@ def test_whole_uint64_range_decodes() -> None:
     process = spec.decode_config(data).process
     assert process
     assert process.rlimits == [spec.Rlimit("RLIMIT_CORE", 0, 2**64 - 1)]
+
+
+NAMES = st.sampled_from(
+    [
+        "ociVersion",
+        "process",
+        "cwd",
+        "args",
+        "user",
+        "uid",
+        "linux",
+        "resources",
+        "memory",
+        "limit",
+        "hooks",
+        "path",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES | st.text(), inner),
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(NAMES, JSON))
+def test_any_document_decodes_or_is_an_error(document: dict[str, Any]) -> None:
+    """Of one line, with a path; nothing else is raised."""
+    message = "config.json: $"
+    try:
+        spec.encode(spec.decode_config(json.dumps({"ociVersion": "1", **document}).encode()))
+    except Error as error:
+        message = str(error)
+    assert message.startswith("config.json: $")
+    assert "\n" not in message
+
+
+@settings(max_examples=50)
+@given(st.binary())
+def test_any_bytes_are_an_error(data: bytes) -> None:
+    """A config.json need not be JSON."""
+    with pytest.raises(Error, match=r"^config\.json: [^\n]*$"):
+        spec.decode_config(data)
 
 
 def test_null_is_absence_as_in_go() -> None:
