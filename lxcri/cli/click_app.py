@@ -79,7 +79,8 @@ class Program(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words up to the verb."""
-        return super().parse_args(ctx, list(spelled_out(GLOBAL_OPTIONS, args, stop_at_positional=True)))
+        with click.core.augment_usage_errors(ctx):
+            return super().parse_args(ctx, list(spelled_out(GLOBAL_OPTIONS, args, stop_at_positional=True)))
 
     def _help(self, name: str) -> Request | int:
         return parse([name, "--help"] if name else ["--help"])
@@ -102,7 +103,8 @@ class Verb(click.Command):
         """Parse the words after the verb; one that is always refused does not look at them."""
         if self.definition.refused:
             args = [word for word in args if word in HELP_WORDS]
-        return super().parse_args(ctx, list(spelled_out(self.definition.options, args)))
+        with click.core.augment_usage_errors(ctx):
+            return super().parse_args(ctx, list(spelled_out(self.definition.options, args)))
 
     def _request(self, **arguments: Value) -> Request:
         return Request(click.get_current_context().find_root().params, self.definition, arguments)
@@ -153,12 +155,9 @@ def _option(option: Option) -> click.Option:
 
 
 def _argument(argument: Argument) -> click.Argument:
-    return click.Argument(
-        [argument.keyword],
-        required=argument.required,
-        default=argument.default,
-        shell_complete=_complete_id if argument.keyword == "id" else None,
-    )
+    if argument.required:
+        return click.Argument([argument.keyword], shell_complete=_complete_id)
+    return click.Argument([argument.keyword], required=False, default=argument.default)
 
 
 class OptionType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only

@@ -50,8 +50,7 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
         from ..cgroup.fs import Cgroup
 
         cgroup = Cgroup.from_record(state.cgroup)
-        if cgroup.pids():
-            cgroup.kill_all(SIGKILL)
+        cgroup.kill_all(SIGKILL)  # what does not share init's pid namespace outlived it
         cgroup.remove()
     if state.poststop:
         from ..hooks import run_poststop

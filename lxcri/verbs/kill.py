@@ -17,6 +17,7 @@ else:
     import _signal  # not `signal`, which imports enum
 
 SIGKILL = 9
+SIGNAL_MAX = 64
 PROMPT = 0.01  # seconds within which a process that is not frozen dies of SIGKILL
 
 
@@ -52,8 +53,8 @@ def run(ctx: Context, *, id: str, signal: str, all: bool) -> int:
 
 
 def signal_number(text: str) -> int:
-    """The number of a signal by number or by name, in any case, with or without SIG; raises Error."""
-    if text.lstrip("-").isdecimal() and text.isascii():
+    """The signal of a number (0 to 64) or a name, in any case, with or without SIG; raises Error."""
+    if text.isascii() and text.isdigit() and len(text) < 3 and int(text) <= SIGNAL_MAX:
         return int(text)
     name = text.upper()
     number = getattr(_signal, name if name.startswith("SIG") else f"SIG{name}", None)
