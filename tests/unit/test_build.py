@@ -108,9 +108,7 @@ def installed(wheel: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_wheel_is_for_every_cpython_from_3_11_on(wheel: str) -> None:
-    assert os.path.basename(wheel) == (
-        f"lxcri-{lxcri.__version__}-cp311-abi3-linux_{platform.machine()}.whl"
-    )
+    assert os.path.basename(wheel) == (f"lxcri-{lxcri.__version__}-cp311-abi3-linux_{platform.machine()}.whl")
 
 
 def test_wheel_has_all_modules_and_products_and_nothing_else(wheel: str, tree: str) -> None:
