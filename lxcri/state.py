@@ -9,6 +9,7 @@ a container's.
 from __future__ import annotations
 
 import posix
+import time
 
 from .errors import Error, reason
 from .log import json_string
@@ -17,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
+
+LOCK_PATIENCE = 30.0  # seconds
 
 ID_MAX = 200
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
@@ -237,10 +240,25 @@ class Entry:
         return f"/proc/self/fd/{self.fd}/{START_SOCKET}"
 
     def lock(self) -> None:
-        """Wait until no other command changes this container; raises Error if one removed it meanwhile."""
+        """
+        Wait until no other command changes this container.
+
+        Raises Error if one removed it meanwhile, and after 30 seconds: an engine that cleans up after a hook
+        that hangs must not hang too.
+        """
         import fcntl
 
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_PATIENCE
+        sleep = 0.0005
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Error(f'container "{self.id}" is held by another command') from None
+            time.sleep(sleep)
+            sleep = min(2 * sleep, 0.02)
         mine = posix.fstat(self.fd)
         try:
             named = posix.lstat(self.path)

@@ -17,6 +17,7 @@ from lxcri.cli.commands import COMMANDS, FLAG, GLOBAL_OPTIONS, HELP_WORDS, NUMBE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from lxcri.cli.commands import Command, Option, Request
 
@@ -321,3 +322,29 @@ def test_version_is_readable_for_docker(word: str, capsys: pytest.CaptureFixture
 )
 def test_refused_commands_take_any_words(words: list[str]) -> None:
     assert outcome(fast.parse(words)) == outcome(click_app.parse(words))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("lxcri ki", ["kill"]),
+        ("lxcri --root {root} kill ", ["a", "b"]),
+        ("lxcri list --format ", ["table", "json"]),
+    ],
+)
+def test_shells_can_complete(
+    line: str,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    line = line.format(root=tmp_path)
+    monkeypatch.setenv("_LXCRI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    with pytest.raises(SystemExit):
+        click_app.parse([])
+    assert [line.split(",")[1] for line in capsys.readouterr().out.splitlines()] == expected

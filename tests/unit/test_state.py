@@ -359,6 +359,16 @@ def test_who_waited_for_a_lock_sees_that_the_container_is_gone(ctx: Context) -> 
     assert [str(e) for e in errors] == ['container "c1" does not exist: it was just deleted']
 
 
+def test_a_lock_that_is_never_released_is_an_error(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK_PATIENCE", 0.01)
+    with (
+        Entry.claim(ctx.root, "c1"),
+        Entry.open(ctx.root, "c1") as other,
+        pytest.raises(Error, match='container "c1" is held by another command'),
+    ):
+        other.lock()
+
+
 # -- processes
 
 
