@@ -128,10 +128,10 @@ def flags(variable: str) -> list[str]:
     return shlex.split(os.environ.get(variable, ""))
 
 
-def run(command: Sequence[str]) -> None:
+def run(command: Sequence[str], directory: str | None = None) -> None:
     """Print and run a compiler's command line."""
     print(shlex.join(command), flush=True)
-    if subprocess.run(command, check=False).returncode != 0:
+    if subprocess.run(command, cwd=directory, check=False).returncode != 0:
         raise BuildError(
             f"lxcri cannot be built: {os.path.basename(command[0])} failed, see its message above."
         )
@@ -269,8 +269,8 @@ def libseccomp_ffi() -> FFI:
 def build_module(ffi: FFI, out: str, scratch: str, include: Sequence[str], libraries: Sequence[str]) -> None:
     """Compile a cffi module in API mode."""
     os.makedirs(scratch, exist_ok=True)
-    source = os.path.join(scratch, os.path.basename(out).partition(".")[0] + ".c")
-    ffi.emit_c_code(source)
+    source = os.path.basename(out).partition(".")[0] + ".c"
+    ffi.emit_c_code(os.path.join(scratch, source))
     run(
         [
             *compiler(),
@@ -282,11 +282,13 @@ def build_module(ffi: FFI, out: str, scratch: str, include: Sequence[str], libra
             *flags("CFLAGS"),
             source,
             "-o",
-            out,
+            os.path.abspath(out),
             *MODULE_LINK_FLAGS,
             *flags("LDFLAGS"),
             *libraries,
-        ]
+        ],
+        # The name of the source gets into the module, and where the build is must not.
+        directory=scratch,
     )
 
 
@@ -423,11 +425,16 @@ class Backend(build_meta._BuildMetaBackend):  # noqa: SLF001 - the way that setu
 
     def run_setup(self, setup_script: str = "setup.py") -> None:  # noqa: ARG002 - there is no such file
         """Run the command that setuptools has put into sys.argv."""
-        setuptools.setup(
-            ext_modules=PRODUCTS,
-            cmdclass={"build_py": BuildPackages, "build_ext": BuildProducts},
-            options={"bdist_wheel": {"py_limited_api": PY_LIMITED_API}},
-        )
+        # In build/, setuptools' default, the files of the last build would get into the next wheel.
+        with tempfile.TemporaryDirectory() as build:
+            setuptools.setup(
+                ext_modules=PRODUCTS,
+                cmdclass={"build_py": BuildPackages, "build_ext": BuildProducts},
+                options={
+                    "build": {"build_base": build},
+                    "bdist_wheel": {"py_limited_api": PY_LIMITED_API},
+                },
+            )
 
 
 _backend = Backend()

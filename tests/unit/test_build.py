@@ -107,6 +107,12 @@ def installed(wheel: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 # Wheel and sdist
 
 
+def test_wheel_leaves_no_build_in_the_source_tree(wheel: str, tree: str) -> None:
+    assert wheel
+    assert sorted(set(os.listdir(tree)) - set(os.listdir(CHECKOUT))) in ([], ["lxcri.egg-info"])
+    assert not [product for product in PRODUCTS if os.path.exists(os.path.join(tree, product))]
+
+
 def test_wheel_is_for_every_cpython_from_3_11_on(wheel: str) -> None:
     assert os.path.basename(wheel) == (f"lxcri-{lxcri.__version__}-cp311-abi3-linux_{platform.machine()}.whl")
 
