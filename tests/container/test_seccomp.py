@@ -213,9 +213,7 @@ def test_unknown_architecture_is_an_error(bundle: Bundle) -> None:
 
 
 def test_filter_does_not_hinder_the_runtime(bundle: Bundle) -> None:
-    """Calls that are forbidden to the process are not forbidden to what prepares it: the user is still switched to,
-    the capabilities are set, with noNewPrivileges.
-    """
+    """What is forbidden to the process is not forbidden to what prepares it, with noNewPrivileges."""
     names = [
         "setuid",
         "setgid",

@@ -94,6 +94,10 @@ class ConsoleSocket:
 
     def receive(self) -> Terminal:
         """Wait for the master of the container's terminal."""
+        return Terminal(self.receive_descriptor())
+
+    def receive_descriptor(self) -> int:
+        """Wait for the one descriptor that is sent."""
         connection, _ = self._socket.accept()
         with connection:
             connection.settimeout(process.TIMEOUT)
@@ -103,7 +107,7 @@ class ConsoleSocket:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     descriptors.frombytes(payload)
             assert len(descriptors) == 1, f"one descriptor is expected with {data!r}, not {len(descriptors)}"
-            return Terminal(descriptors[0])
+            return descriptors[0]
 
     def __enter__(self) -> Self:
         return self
