@@ -69,18 +69,18 @@ INIT_FLAGS = [
     "-fstack-clash-protection",
     "-fno-asynchronous-unwind-tables",
     "-fno-unwind-tables",
-    # memset and memcpy are the program's own: a loop in them must not become a call of themselves.
-    "-fno-tree-loop-distribute-patterns",
     "-ffunction-sections",
     "-fdata-sections",
     # A compiler that fortifies by default would want the C library's checked functions.
     "-U_FORTIFY_SOURCE",
     *WARNINGS,
 ]
+# memset and memcpy are the program's own: a loop in them must not become a call of themselves. clang does not
+# know the option.
+GCC_INIT_FLAGS = ["-fno-tree-loop-distribute-patterns"]
 INIT_LINK_FLAGS = [
     "-nostdlib",
     "-static",
-    "-no-pie",
     "-Wl,--gc-sections,-z,noexecstack,-z,relro,--build-id=none,-s",
 ]
 
@@ -137,10 +137,10 @@ def run(command: Sequence[str], directory: str | None = None) -> None:
         )
 
 
-def compiles(text: str, *arguments: str) -> bool:
+def compiles(text: str, *arguments: str, cc: Sequence[str] | None = None) -> bool:
     """Tell whether the compiler takes a small C program."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = [*compiler(), "-x", "c", "-", "-o", os.path.join(scratch, "a.out"), *arguments]
+        command = [*(cc or compiler()), "-x", "c", "-", "-o", os.path.join(scratch, "a.out"), *arguments]
         done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
     return done.returncode == 0
 
@@ -336,7 +336,8 @@ def build_init(out: str, cc: str | None = None, *, hosted: bool = False, flags: 
         if hosted:
             run([*command, *HOSTED_INIT_FLAGS, *include, *flags, source, "-o", out])
             return
-        run([*command, *INIT_FLAGS, *include, *flags, source, "-o", out, *INIT_LINK_FLAGS])
+        own = GCC_INIT_FLAGS if compiles("", "-c", "-Werror", *GCC_INIT_FLAGS, cc=command) else []
+        run([*command, *INIT_FLAGS, *own, *include, *flags, source, "-o", out, *INIT_LINK_FLAGS])
     if (size := os.path.getsize(out)) >= INIT_MAX_BYTES:
         raise BuildError(f"lxcri-init has {size} bytes, its limit is {INIT_MAX_BYTES}.")
 

@@ -228,6 +228,17 @@ def test_arm64_init_reads_programs_as_the_native_one_does(installed: str, tmp_pa
         assert short == check_program([os.path.join(installed, "lxcri/lxcri-init")], data[:size])
 
 
+def test_clang_builds_an_init_that_reads_the_same(installed: str, tmp_path: Path) -> None:
+    if not shutil.which("clang"):
+        pytest.skip("clang is not there")
+    init = tmp_path / "lxcri-init"
+    build_ffi.build_init(str(init), cc="clang")
+    data = program_of_everything()
+    native = check_program([os.path.join(installed, "lxcri/lxcri-init")], data)
+    assert native[0] == 0
+    assert check_program([str(init)], data) == native
+
+
 def test_hosted_init_has_sanitizers(tmp_path: Path) -> None:
     init = tmp_path / "lxcri-init-hosted"
     build_ffi.build_init(str(init), hosted=True)
