@@ -100,34 +100,36 @@ class Property:
         self.zero = zero
 
 
-def _max(file: str) -> "Callable[[int, object], Iterable[Step]]":
-    return lambda value, _: (Step(file, "max" if value < 0 else str(value)),)
+def _max(value: int) -> str:
+    return "max" if value == -1 else str(value)
 
 
-def _shares(value: int) -> int:
-    if not SHARES_MIN <= value <= SHARES_MAX:
-        raise ValueError(f"{value} is not in {SHARES_MIN} to {SHARES_MAX}")
-    return value
+def _pids(value: int, _: object) -> "Iterator[Step]":
+    yield Step(
+        "pids.max", str(value) if value > 0 else "max"
+    )  # docker's and runc's "unlimited" is any negative
 
 
 def _v1_shares(value: int, _: object) -> "Iterator[Step]":
-    yield Step("cpu.shares", str(_shares(value)))
+    if not SHARES_MIN <= value <= SHARES_MAX:  # the kernel would cut it
+        raise ValueError(f"{value} is not in {SHARES_MIN} to {SHARES_MAX}")
+    yield Step("cpu.shares", str(value))
 
 
 def shares_to_weight(shares: int) -> int:
     """
-    cpu.weight (1 to 10000) for cpu.shares (2 to 262144): a parabola of the logarithms through the smallest,
-    the default (1024, 100) and the greatest of both, as in runc since 1.3.2.
+    cpu.weight (1 to 10000) for cpu.shares (2 to 262144, or the nearest of these): a parabola of the
+    logarithms through the smallest, the default (1024, 100) and the greatest of both, as in runc since 1.3.2.
     """
     from math import ceil, log2
 
-    power = log2(shares)
+    power = log2(min(max(shares, SHARES_MIN), SHARES_MAX))
     # Rounded before ceil, or the error of floating-point numbers makes 101 of 100.
     return ceil(round(10 ** ((power * power + 125 * power - 126) / 612), 9))
 
 
 def _v2_shares(value: int, _: object) -> "Iterator[Step]":
-    yield Step("cpu.weight", str(shares_to_weight(_shares(value))))
+    yield Step("cpu.weight", str(shares_to_weight(value)))
 
 
 def _v2_quota(value: int, cpu: "Any") -> "Iterator[Step]":
@@ -141,21 +143,25 @@ def _v2_period(value: int, cpu: "Any") -> "Iterator[Step]":
 
 def _v1_limit(value: int, memory: "Any") -> "Iterator[Step]":
     file = "memory.limit_in_bytes"
-    if value < 0 and not memory.swap:
+    if value == -1 and not memory.swap:
         # A limit for memory and swap together must go with it; a kernel that does not account swap has none.
         yield Step("memory.memsw.limit_in_bytes", UNLIMITED, otherwise=(file, str(value)))
     yield Step(file, str(value))
 
 
 def _v2_limit(value: int, memory: "Any") -> "Iterator[Step]":
-    if value > 0 and memory.check_before_update:
-        # v1 refuses a limit below what is in use, cgroup2 kills for it.
-        yield Step("memory.max", str(value), ceiling="memory.current")
-    else:
-        yield from _max("memory.max")(value, memory)
+    # v1 refuses a limit below what is in use, cgroup2 kills for it.
+    ceiling = "memory.current" if memory.check_before_update and value > 0 else ""
+    yield Step("memory.max", _max(value), ceiling=ceiling)
+
+
+def _v2_reservation(value: int, _: object) -> "Iterator[Step]":
+    yield Step("memory.low", _max(value))
 
 
 def _check_swap(value: int, memory: "Any") -> None:
+    if value < -1:
+        raise ValueError(f"{value} is no size")
     if value > 0 and memory.limit and memory.limit > value:
         raise ValueError(f"{value} is less than memory.limit, {memory.limit}, which it includes")
 
@@ -167,7 +173,7 @@ def _v1_swap(value: int, memory: "Any") -> "Iterator[Step]":
 
 def _v2_swap(value: int, memory: "Any") -> "Iterator[Step]":
     _check_swap(value, memory)
-    if value < 0:
+    if value == -1:
         yield Step("memory.swap.max", "max")
         return
     if not memory.limit or memory.limit < 0:
@@ -299,9 +305,7 @@ PROPERTIES = (
     Property("cpu.idle", To("cpu", "cpu.idle"), To("cpu", "cpu.idle"), zero=True),
     Property("memory.limit", To("memory", _v1_limit), To("memory", _v2_limit)),
     Property("memory.swap", To("memory", _v1_swap), To("memory", _v2_swap)),
-    Property(
-        "memory.reservation", To("memory", "memory.soft_limit_in_bytes"), To("memory", _max("memory.low"))
-    ),
+    Property("memory.reservation", To("memory", "memory.soft_limit_in_bytes"), To("memory", _v2_reservation)),
     Property("memory.kernel", To("memory", "memory.kmem.limit_in_bytes", optional=True), _NO_KERNEL_LIMIT),
     Property(
         "memory.kernelTCP", To("memory", "memory.kmem.tcp.limit_in_bytes", optional=True), _NO_KERNEL_LIMIT
@@ -319,7 +323,7 @@ PROPERTIES = (
     ),
     Property("memory.useHierarchy", NOTHING, NOTHING),
     Property("memory.checkBeforeUpdate", NOTHING, NOTHING),
-    Property("pids.limit", To("pids", _max("pids.max")), To("pids", _max("pids.max"))),
+    Property("pids.limit", To("pids", _pids), To("pids", _pids)),
     Property("blockIO.weight", To("blkio", _v1_weight), To("io", _v2_weight)),
     Property(
         "blockIO.leafWeight", To("blkio", _v1_leaf_weight), Without("cgroup2 has no leafWeight", refused=True)
