@@ -229,11 +229,11 @@ class Container:
         self.start()
         return self
 
-    def run_detached(self, *options: str) -> Container:
+    def run_detached(self, *options: str, detach: str = "--detach") -> Container:
         """``run --detach``."""
         self.bundle.write()
         self.runtime.call(
-            "run", "--detach", "--bundle", self.bundle.path, "--pid-file", self.pid_file, *options, self.id,
+            "run", detach, "--bundle", self.bundle.path, "--pid-file", self.pid_file, *options, self.id,
             stdout=self._out, stderr=self._err,
         ).ok()  # fmt: skip
         self._read_pid()
