@@ -30,7 +30,7 @@ class LxcError(Exception):
         log: tuple[str, ...] = (),
         reason: str | None = None,
     ) -> None:
-        super().__init__(operation, container, key, value, error_number, errno, log, reason)
+        super().__init__(operation)
         self.operation = operation
         self.container = container
         self.key = key
@@ -73,7 +73,9 @@ class NotSupportedError(LxcError):
     version   the version at hand
     """
 
-    def __init__(self, operation: str, *, required: str, version: str, container: str | None = None) -> None:
+    def __init__(
+        self, operation: str, *, required: str = "", version: str = "", container: str | None = None
+    ) -> None:
         super().__init__(operation, container=container, reason=f"needs liblxc {required}, this is {version}")
         self.required = required
         self.version = version

@@ -6,6 +6,7 @@ import ast
 import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,6 +210,21 @@ def test_config_item_that_is_refused_names_key_value_and_container(container: Co
         container.get_config_item("lxc.nope")
     with pytest.raises(lxcffi.ConfigItemError, match=r"clear_config_item of container unit: lxc\.nope: "):
         container.clear_config_item("lxc.nope")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lxcffi.StartError("start", container="a", error_number=1, log=("why", "what follows")),
+        lxcffi.ConfigItemError("set_config_item", container="a", key="k", value="v", errno=22),
+        lxcffi.NotSupportedError("mount", required="3.1.0", version="3.0.3"),
+    ],
+)
+def test_errors_can_be_sent_to_another_process(error: lxcffi.LxcError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
 
 
 def test_config_is_loaded_from_a_file(container: Container, tmp_path: Path) -> None:
