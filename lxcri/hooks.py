@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from .state import Entry, State
 
 HOOKS_FILE = "hooks.json"
+ALL_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
+"""All that can have another disposition than the default one: Python ignores some of them."""
 OUTPUT_SHOWN = 256
 """Bytes of a failed hook's output that its error shows."""
 
 
-def run_hook(subject: str, hook: Hook, state: bytes) -> None:
-    """Run a hook with the container's state on its standard input; raises Error if it fails or takes too long."""
+def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
+    """Run a hook in this directory, with the state on its standard input; raises Error if it fails or takes too long."""
     state_fd = os.memfd_create("state", os.MFD_CLOEXEC)
     output_fd = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
@@ -27,10 +29,17 @@ def run_hook(subject: str, hook: Hook, state: bytes) -> None:
         os.lseek(state_fd, 0, os.SEEK_SET)
         streams = [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((state_fd, output_fd, output_fd))]
         env = dict(entry.partition("=")[::2] for entry in hook.env)
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            pid = os.posix_spawn(hook.path, hook.args or [hook.path], env, file_actions=streams)
+            os.chdir(directory)
+            pid = os.posix_spawn(
+                hook.path, hook.args or [hook.path], env, file_actions=streams, setsigmask=(), setsigdef=ALL_SIGNALS
+            )
         except OSError as e:
             raise Error(f"{subject}: {reason(e)}") from e
+        finally:
+            os.fchdir(here)
+            os.close(here)
         pidfd = os.pidfd_open(pid)
         try:
             ended = hook.timeout is None or wait_exit(pidfd, hook.timeout)
@@ -64,7 +73,7 @@ def run_poststart(ctx: Context, entry: Entry, state: State) -> None:
     """The poststart hooks; raises Error for the first that fails."""
     del ctx
     for subject, hook in _saved_hooks(entry, "poststart"):
-        run_hook(subject, hook, oci_state_json(state, "running", state.pid))
+        run_hook(subject, hook, oci_state_json(state, "running", state.pid), state.bundle)
 
 
 def run_poststop(ctx: Context, entry: Entry, state: State) -> None:
@@ -76,6 +85,6 @@ def run_poststop(ctx: Context, entry: Entry, state: State) -> None:
         return
     for subject, hook in hooks:
         try:
-            run_hook(subject, hook, oci_state_json(state, "stopped", 0))
+            run_hook(subject, hook, oci_state_json(state, "stopped", 0), state.bundle)
         except Error as e:
             ctx.log.warn(str(e))

@@ -7,6 +7,7 @@ import os
 from .cgroup.layout import detect
 from .compile.mounts import clean_path
 from .compile.request import Host
+from .sources import read_id_mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ def _free_directory(spec: Spec, rootfs: str, uses: list[str]) -> str:
     return (free or usable or [""])[0]
 
 
+def _joined_ids(spec: Spec) -> tuple[str, str]:
+    """The id mappings of the user namespace that the spec joins, if it does and if that is one."""
+    for namespace in spec.linux.namespaces if spec.linux else ():
+        if namespace.type == "user" and namespace.path:
+            try:
+                fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                break  # which is said when it is to be joined
+            try:
+                return read_id_mappings(fd)
+            finally:
+                os.close(fd)
+    return "", ""
+
+
 def gather_host(spec: Spec, rootfs: str) -> Host:
     """The Host for this spec."""
     process = spec.process
@@ -58,5 +74,6 @@ def gather_host(spec: Spec, rootfs: str) -> Host:
         capabilities=_bounding_set(),
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),
+        joined_ids=_joined_ids(spec),
         empty_proc="" if has_proc else _free_directory(spec, rootfs, destinations),
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
 CGROUP_ROOT = "/sys/fs/cgroup"
+RUNTIME_PATH = "/run"
 MFD_EXEC = 0x10
 HELLO_SECONDS = 60.0
 """How long liblxc may take until the helper runs. Its own errors end it; its known hangs (a child that dies in the
@@ -100,11 +101,14 @@ class Launch:
     def start(self, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
         joins = [self._keep(self._open_namespace(j.path, j.flag, j.subject)) for j in self.plan.host.joins]
+        self._check_uts_name(joins)
+        self._give_stdio()
         users = [fd for fd, j in zip(joins, self.plan.host.joins, strict=True) if j.type == "user"]
         self._make_directories()
         self._fork_starter(joins)
         try:
-            self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id)
+            writes = self.plan.host.cgroup_writes
+            self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id, writes)
             self.state.cgroup = self.cgroup.record()
             self.entry.save(self.state)  # from here on `delete` knows what to remove if we are killed
             listener = self._listen()
@@ -118,7 +122,8 @@ class Launch:
         except Closed:
             raise self._starter_failure() from None
         self._end_starter()
-        self.cgroup.apply(self.plan.host.cgroup_writes)
+        for ignored in self.cgroup.apply(writes):
+            self.ctx.log.warn(ignored)
         self._close_fds()
 
     def commit(self) -> None:
@@ -183,6 +188,27 @@ class Launch:
             raise Error(f'{subject}: path "{path}": not a namespace of this type')
         return fd
 
+    def _check_uts_name(self, joins: list[int]) -> None:
+        """The host keeps its name, by whatever path its UTS namespace is named."""
+        own = os.stat("/proc/self/ns/uts")
+        for fd, join in zip(joins, self.plan.host.joins, strict=True):
+            if join.type == "uts" and self.plan.host.uts_name and os.path.samestat(os.fstat(fd), own):
+                raise Error(f'hostname: {join.subject}: path "{join.path}": the UTS namespace of the host')
+
+    def _give_stdio(self) -> None:
+        """In a user namespace the helper has no right to hand the streams of the host to the container's user."""
+        uid, gid = self.plan.host.stdio_owner
+        if uid < 0:
+            return
+        null = os.stat("/dev/null")
+        for fd in range(3):
+            status = os.fstat(fd)
+            if status.st_rdev != null.st_rdev and status.st_uid != uid and not self.plan.host.terminal:
+                try:
+                    os.fchown(fd, uid, gid)
+                except OSError as e:
+                    self.ctx.log.debug(f"standard stream {fd}: chown: {reason(e)}")
+
     def _make_directories(self) -> None:
         """Directories for liblxc's own mounts. It would make them itself, along whatever link the image has there."""
         rootfs = self.plan.host.rootfs
@@ -214,6 +240,8 @@ class Launch:
         stages = dict(self.plan.program)
         if self.plan.seccomp is not None:
             compiled = compile_filter(self.plan.seccomp, f"{self.ctx.root}/.seccomp")
+            if compiled.notify:
+                raise Error("linux.seccomp: SCMP_ACT_NOTIFY is not supported")
             if compiled.unknown:
                 self.ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
             stages["start"] = [
@@ -231,14 +259,13 @@ class Launch:
 
     def _guide(self, descriptors: list[int]) -> None:
         """The conversation with the helper, until it is ready."""
-        assert self.cgroup is not None
         self._channel.outer.settimeout(HELLO_SECONDS)
         if self.plan.host.pre_pivot:
             hook = self._expect(HOOK)
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
             self._meet(_parent(hook))
-            self.cgroup.place(self.state.pid)
+            self._place()
             self._run_hooks()
             self._channel.send(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
             self._channel.outer.settimeout(None)  # createContainer hooks have time-outs of their own
@@ -248,7 +275,7 @@ class Launch:
         self._channel.outer.settimeout(None)
         self._channel.send_descriptors(descriptors)
         if not self.plan.host.pre_pivot:
-            self.cgroup.place(self.state.pid)
+            self._place()
         self._channel.send(PLACED)
         self._expect(READY)
 
@@ -260,11 +287,21 @@ class Launch:
             raise Closed
         self.state.pid, self.state.start_time = pid, start_time
 
+    def _place(self) -> None:
+        """Put init in its cgroup. If it just failed and ended, that is what there is to report."""
+        assert self.cgroup is not None
+        try:
+            self.cgroup.place(self.state.pid)
+        except Error:
+            if wait_exit(self.pidfd, 0):
+                self._expect(READY)
+            raise
+
     def _run_hooks(self) -> None:
         state = oci_state_json(self.state, "creating", self.state.pid)
         self.entry.write("state.json", state + b"\n")
         for subject, hook in self.plan.host.runtime_hooks:
-            run_hook(subject, hook, state)
+            run_hook(subject, hook, state, self.state.bundle)
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
@@ -291,7 +328,7 @@ class Launch:
     def _starter_failure(self) -> Error:
         """Why there is no container: the first error that liblxc logged; what follows it is its consequence."""
         data = os.pread(self._log, 1 << 16, 0)
-        lines = lxcffi.log.errors(data)
+        lines = [_reworded(line) for line in lxcffi.log.errors(data)]
         return Error(f"liblxc: {lines[0]}" if lines else "liblxc could not start the container, and does not say why")
 
     def _run_starter(self, helper: int, joins: list[int]) -> NoReturn:
@@ -327,19 +364,48 @@ class Launch:
         for fd, join in zip(joins, host.joins, strict=True):
             if join.type != "user":
                 linux.setns(fd, join.flag)
+        if host.time_offsets is not None:  # its children are born in it, this process stays
+            linux.unshare(linux.CLONE_NEWTIME)
+            _write("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
         if host.uts_name:
             _socket.sethostname(host.uts_name)
         lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
-        container = lxcffi.Container(f"{self.state.id}.{os.getpid()}", lxcpath)
-        container.clear_config()
+        container = self._new_container(lxcpath)
         for key, value in self.plan.items:
             container.set_config_item(key, value)
         if host.pre_pivot:
             hook = f"/proc/self/fd/{helper} hook {control} {_quote(host.rootfs)}"
+            container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own
             container.set_config_item("lxc.hook.mount", hook)
         container.want_daemonize(False)
         mode = "init-hooked" if host.pre_pivot else "init"
         container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
+
+
+    def _new_container(self, lxcpath: str) -> lxcffi.Container:
+        """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""
+        linux.mount("none", RUNTIME_PATH, "tmpfs", 0, "mode=755,size=64k")
+        container = lxcffi.Container(f"{self.state.id}.{os.getpid()}", lxcpath)
+        linux.umount2(RUNTIME_PATH, linux.MNT_DETACH)
+        container.clear_config()
+        return container
+
+
+def _write(path: str, text: str, subject: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as e:
+        raise Error(f"{subject}: {reason(e)}") from e
+
+
+def _reworded(line: str) -> str:
+    """liblxc says "Reason - What": what failed belongs first, the reason last, in lower case."""
+    why, dash, what = line.partition(" - ")
+    return f"{what[:1].lower()}{what[1:]}: {why.lower()}" if dash else line
 
 
 def _parent(pid: int) -> int:

@@ -15,10 +15,12 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
+CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 
-PR_CAPBSET_READ = 23
+MNT_DETACH = 2
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -44,16 +46,26 @@ def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> 
     _check(lib.linux_mount(*encoded[:3], flags, encoded[3] or ffi.NULL), target)
 
 
+def umount2(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _check(lib.linux_umount2(os.fsencode(target), flags), target)
+
+
 def open_tree(path: str, *, recursive: bool) -> int:
     """A detached copy of what is mounted at path (open_tree(2)), with all mounts below it when recursive."""
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     return _check(lib.linux_open_tree(AT_FDCWD, os.fsencode(path), flags), path)
 
 
-def mount_setattr(fd: int, *, propagation: int, recursive: bool) -> None:
-    """mount_setattr(2): the propagation (MS_SHARED, ...) of the mount behind fd."""
+def mount_setattr(fd: int, set: int = 0, clear: int = 0, *, propagation: int = 0, recursive: bool = False) -> None:
+    """mount_setattr(2): attributes to set and to clear, and the propagation (MS_SHARED, ...), of the mount behind fd."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _check(lib.linux_mount_setattr(fd, b"", flags, 0, 0, propagation, 0))
+    _check(lib.linux_mount_setattr(fd, b"", flags, set, clear, propagation, 0))
+
+
+def move_mount(fd: int, target: int) -> None:
+    """move_mount(2): attach the detached tree behind fd to what is behind target."""
+    _check(lib.linux_move_mount(fd, target))
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:

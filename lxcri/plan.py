@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from . import program
-from .cgroup.resources import Write
+from .cgroup.write import Write
 from .spec import Hook, Seccomp
 
 Instruction = tuple[str, str, tuple[Any, ...]]
@@ -25,6 +25,8 @@ class Tree(Part):
         cgroup: the hierarchy whose directory of the container it is.
         recursive: whether the mounts below it come along.
         shared: whether it stays a peer of the host's mount (mounts then propagate both ways), or becomes a slave.
+        set, clear: attributes of the mount (mount_setattr(2)) to set and to clear; others stay as they are.
+        recursive_set, recursive_clear: the same for it and all mounts below.
     """
 
     subject: str
@@ -32,6 +34,10 @@ class Tree(Part):
     recursive: bool = False
     shared: bool = False
     cgroup: str = ""
+    set: int = 0
+    clear: int = 0
+    recursive_set: int = 0
+    recursive_clear: int = 0
 
 
 class Join(Part):
@@ -54,6 +60,8 @@ class HostPart(Part):
         trees: mounts to take from the host, in the order of the program's tree numbers.
         user_namespace: whether the trees must be taken so that the container's root cannot undo their flags.
         id_mappings: lines for uid_map and gid_map of that namespace.
+        stdio_owner: uid and gid on the host that standard streams get, (-1, -1) to leave them to the helper.
+        time_offsets: lines for timens_offsets of a new time namespace; None where there is none.
         cgroups_path: linux.cgroupsPath.
         cgroup_writes: limits, in the order to be written.
         runtime_hooks: prestart and createRuntime.
@@ -70,6 +78,8 @@ class HostPart(Part):
     trees: list[Tree] = []
     user_namespace: bool = False
     id_mappings: tuple[str, str] = ("", "")
+    stdio_owner: tuple[int, int] = (-1, -1)
+    time_offsets: str | None = None
     cgroups_path: str = ""
     cgroup_writes: list[Write] = []
     runtime_hooks: list[tuple[str, Hook]] = []

@@ -35,7 +35,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     # Mounts. Targets are paths below the root, resolved with RESOLVE_IN_ROOT; a missing one is made.
     ("mount", "sssns"),  # type, source, target, MS_* flags, data
     ("mount_copyup", "sssns"),  # the same, then the directory's former content is copied into the new file system
-    ("move", "nsnnn"),  # tree, target, attributes to set, to clear, whether to do so recursively
+    ("move", "ns"),  # tree, target
     ("attributes", "snnn"),  # target, attributes to set, to clear, whether to do so recursively
     ("propagation", "snn"),  # target, MS_SHARED|MS_SLAVE|MS_PRIVATE|MS_UNBINDABLE, whether recursively
     ("detach", "s"),  # target

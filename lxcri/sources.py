@@ -13,36 +13,30 @@ from .errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from .plan import HostPart, Tree
+
+STAGE = "/tmp"  # noqa: S108 (a mount point in a mount namespace that only we are in)
+ERROR_MAX = 8192
 
 
 def take_trees(host: HostPart, sources: list[str], user_namespace: int | None) -> list[int]:
     """
     Descriptors of the trees at these sources, in the order of host.trees; raises Error, and then leaves none open.
 
-    Where the container has a user namespace they are taken from a mount namespace that belongs to one with the same
-    ids: the kernel locks the flags of such mounts, and what covers what, against the container's root.
+    Where the container has a user namespace, they come from a mount namespace that belongs to one too: the kernel
+    has locked the flags of its mounts, and what covers what, against the container's root (mount_namespaces(7)).
     """
     if not host.trees:
         return []
     if not (host.user_namespace or user_namespace is not None):
         return _take(host.trees, sources)
-    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with_user = Stage(user_namespace)
     try:
-        locked = _locked_mount_namespace(host.id_mappings, user_namespace)
-        try:
-            linux.setns(locked, linux.CLONE_NEWNS)
-        finally:
-            os.close(locked)
-        try:
-            return _take(host.trees, sources)
-        finally:
-            linux.setns(home, linux.CLONE_NEWNS)
-            os.fchdir(directory)
+        return with_user.take(host, sources)
     finally:
-        os.close(home)
-        os.close(directory)
+        with_user.end()
 
 
 def _take(trees: list[Tree], sources: list[str]) -> list[int]:
@@ -58,42 +52,147 @@ def _take(trees: list[Tree], sources: list[str]) -> list[int]:
 
 
 def _take_one(tree: Tree, source: str) -> int:
+    fd = -1
     try:
         fd = linux.open_tree(source, recursive=tree.recursive)
-    except OSError as e:
-        raise Error(f'{tree.subject}: source "{source}": {reason(e)}') from e
-    try:
         if not tree.shared:  # what the container mounts must not appear on the host
             linux.mount_setattr(fd, propagation=MS_SLAVE, recursive=True)
+        if tree.recursive_set or tree.recursive_clear:
+            linux.mount_setattr(fd, tree.recursive_set, tree.recursive_clear, recursive=True)
+        if tree.set or tree.clear:
+            linux.mount_setattr(fd, tree.set, tree.clear)
     except OSError as e:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
         raise Error(f'{tree.subject}: source "{source}": {reason(e)}') from e
     return fd
 
 
-def _locked_mount_namespace(id_mappings: tuple[str, str], user_namespace: int | None) -> int:
-    """A descriptor of a copy of this mount namespace that belongs to a user namespace: the given one, or a new one."""
-    mapped_read, mapped_write = os.pipe()
+class Stage:
+    """
+    A process that lays the trees out in a mount namespace of its own, then moves to a user namespace with a copy of
+    it, whose mounts are locked, and waits while we take them there.
+
+    user_namespace: which one; None for a new one with the container's ids
+    """
+
+    def __init__(self, user_namespace: int | None) -> None:
+        self._user_namespace = user_namespace
+        self._pid = -1
+        self._from_child = self._to_child = -1
+
+    def take(self, host: HostPart, sources: list[str]) -> list[int]:
+        """The trees."""
+        home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            locked = self._locked_mount_namespace(host, sources)
+            try:
+                linux.setns(locked, linux.CLONE_NEWNS)
+            finally:
+                os.close(locked)
+            try:
+                return [linux.open_tree(f"{STAGE}/{i}", recursive=True) for i in range(len(host.trees))]
+            finally:
+                linux.setns(home, linux.CLONE_NEWNS)
+                os.fchdir(directory)
+        finally:
+            os.close(home)
+            os.close(directory)
+
+    def end(self) -> None:
+        """Let the process end."""
+        for fd in (self._from_child, self._to_child):
+            if fd >= 0:
+                os.close(fd)
+        if self._pid > 0:
+            os.waitpid(self._pid, 0)
+
+    def _locked_mount_namespace(self, host: HostPart, sources: list[str]) -> int:
+        self._from_child, to_parent = os.pipe()
+        from_parent, self._to_child = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(self._from_child)
+            os.close(self._to_child)
+            self._run_child(host.trees, sources, from_parent, to_parent)
+        os.close(to_parent)
+        os.close(from_parent)
+        self._await_child("u")
+        if self._user_namespace is None:
+            for name, lines in zip(("uid_map", "gid_map"), host.id_mappings, strict=True):
+                _write_map(f"/proc/{self._pid}/{name}", lines)
+        os.write(self._to_child, b"m")
+        self._await_child("n")
+        return os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _await_child(self, word: str) -> None:
+        answer = os.read(self._from_child, ERROR_MAX).decode("utf-8", "surrogateescape")
+        if answer != word:
+            raise Error(answer or "the process that prepares the mount sources ended")
+
+    def _run_child(self, trees: list[Tree], sources: list[str], from_parent: int, to_parent: int) -> NoReturn:
+        try:
+            self._lay_out(trees, sources)
+            if self._user_namespace is None:
+                linux.unshare(linux.CLONE_NEWUSER)
+            else:
+                linux.setns(self._user_namespace, linux.CLONE_NEWUSER)
+            os.write(to_parent, b"u")
+            if os.read(from_parent, 1):
+                linux.unshare(linux.CLONE_NEWNS)
+                os.write(to_parent, b"n")
+                os.read(from_parent, 1)
+        except OSError as e:
+            os.write(to_parent, f"mount sources for a user namespace: {reason(e)}".encode())
+        except Error as e:
+            os.write(to_parent, str(e).encode("utf-8", "surrogateescape"))
+        finally:
+            os._exit(0)
+
+    @staticmethod
+    def _lay_out(trees: list[Tree], sources: list[str]) -> None:
+        """Put each tree at a place of its own below STAGE."""
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("", "/", "", MS_REC | MS_SLAVE)
+        taken = _take(trees, sources)
+        linux.mount("none", STAGE, "tmpfs", 0, "mode=755")
+        for i, fd in enumerate(taken):
+            place = f"{STAGE}/{i}"
+            if os.path.isdir(f"/proc/self/fd/{fd}"):
+                os.mkdir(place)
+            else:
+                os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+            target = os.open(place, os.O_PATH | os.O_CLOEXEC)
+            linux.move_mount(fd, target)
+            os.close(target)
+            os.close(fd)
+
+
+def read_id_mappings(user_namespace: int) -> tuple[str, str]:
+    """uid_map and gid_map of an existing user namespace, as this process sees its ids; empty where it is none that can be joined."""
     ready_read, ready_write = os.pipe()
     pid = os.fork()
     if not pid:
-        _stay_in_namespaces(user_namespace, mapped_read, mapped_write, ready_read, ready_write)
+        try:
+            os.close(ready_read)
+            linux.setns(user_namespace, linux.CLONE_NEWUSER)
+            os.write(ready_write, b"u")
+            os.kill(os.getpid(), 19)  # stopped until it is killed
+        finally:
+            os._exit(0)
     os.close(ready_write)
-    os.close(mapped_read)
     try:
-        # the child says that it has unshared its user namespace, then waits for its ids
         if not os.read(ready_read, 1):
-            raise Error("user namespace: cannot be made to take the mount sources")
-        if user_namespace is None:
-            for name, lines in zip(("uid_map", "gid_map"), id_mappings, strict=True):
-                _write_map(f"/proc/{pid}/{name}", lines)
-        os.write(mapped_write, b"m")
-        if not os.read(ready_read, 1):
-            raise Error("mount namespace: cannot be made to take the mount sources")
-        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            return "", ""
+        maps = []
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{pid}/{name}", "rb", 0) as file:
+                maps.append(file.readall().decode())
+        return maps[0], maps[1]
     finally:
         os.close(ready_read)
-        os.close(mapped_write)
+        os.kill(pid, 9)
         os.waitpid(pid, 0)
 
 
@@ -106,24 +205,3 @@ def _write_map(path: str, lines: str) -> None:
             os.close(fd)
     except OSError as e:
         raise Error(f"linux.uidMappings, linux.gidMappings: {path}: {reason(e)}") from e
-
-
-def _stay_in_namespaces(
-    user_namespace: int | None, mapped_read: int, mapped_write: int, ready_read: int, ready_write: int
-) -> None:
-    """The child: enter the namespaces, and stay until the parent has what it wants."""
-    try:
-        os.close(mapped_write)
-        os.close(ready_read)
-        if user_namespace is None:
-            linux.unshare(linux.CLONE_NEWUSER)
-        else:
-            linux.setns(user_namespace, linux.CLONE_NEWUSER)
-        os.write(ready_write, b"u")
-        if os.read(mapped_read, 1):
-            linux.unshare(linux.CLONE_NEWNS)
-            linux.mount("", "/", "", MS_REC | MS_SLAVE)
-            os.write(ready_write, b"n")
-            os.read(mapped_read, 1)
-    finally:
-        os._exit(0)

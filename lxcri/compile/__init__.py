@@ -23,16 +23,16 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     terminal = spec.process.terminal
     preserved = FIXED_HANDLES + terminal
     builder.first_tree = preserved + request.preserve_fds
-    late = bool(spec.hooks and (spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container))
+    pre_pivot = hooks.needs_pre_pivot(spec.hooks) or mounts.needs_pre_pivot(spec.mounts)
 
     rootfs = root.compile_root(builder, spec, request)
-    uts_name = namespaces.compile_namespaces(builder, spec)
-    proc_directory = mounts.compile_mounts(builder, spec, request, host, pre_pivot=late)
+    uts_name = namespaces.compile_namespaces(builder, spec, host)
+    proc_directory = mounts.compile_mounts(builder, spec, request, host, pre_pivot=pre_pivot)
     devices.compile_devices(builder, spec, host)
     runtime_hooks = hooks.compile_hooks(builder, spec)
     root.compile_paths(builder, spec)
     process.compile_process(builder, spec, request, host, console=FIXED_HANDLES, preserved=preserved)
-    idmap = namespaces.id_mappings(spec)
+    uids, gids = namespaces.id_mappings(spec, host)
     return Plan(
         items=builder.items,
         program=builder.stages,
@@ -46,11 +46,16 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             uts_name=uts_name,
             trees=builder.trees,
             user_namespace=namespaces.is_new(spec, "user"),
-            id_mappings=idmap,
+            id_mappings=(namespaces.map_lines(uids), namespaces.map_lines(gids)),
+            stdio_owner=(
+                namespaces.host_id(uids, spec.process.user.uid),
+                namespaces.host_id(gids, spec.process.user.gid),
+            ),
+            time_offsets=namespaces.time_offsets(spec),
             cgroups_path=spec.linux.cgroups_path or "",
             cgroup_writes=cgroups.compile_resources(builder, spec, request, host),
             runtime_hooks=runtime_hooks,
-            pre_pivot=late,
+            pre_pivot=pre_pivot,
             terminal=terminal,
             preserve_fds=request.preserve_fds,
         ),

@@ -1,7 +1,7 @@
 """config-linux.md, "Control groups": limits, and what a mount of type cgroup shows."""
 
 from ..cgroup.layout import UNIFIED, container_mounts
-from ..cgroup.resources import Write
+from ..cgroup.write import Write
 from ..cgroup.resources import compile_resources as compile_limits
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -39,8 +39,8 @@ def compile_mount(
         if unshared:
             builder.add(stage, "mount", subject, entry.fstype, entry.source, place, flags, entry.data)
         else:
-            number = builder.tree(Tree(subject, cgroup=entry.controller, recursive=True))
-            builder.add(stage, "move", subject, number, place, attributes_of(flags), 0, 0)
+            tree = Tree(subject, cgroup=entry.controller, recursive=True, set=attributes_of(flags))
+            builder.add(stage, "move", subject, builder.tree(tree), place)
         for link in entry.links:
             builder.add(stage, "symlink", subject, entry.name, f"{destination}/{link}", "")
     if flags & MS_RDONLY and entries[0].controller != UNIFIED:

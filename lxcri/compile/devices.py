@@ -64,7 +64,7 @@ def _compile_device(builder: Builder, subject: str, path: str, device: Device, b
     if device.type not in TYPES:
         raise Error(f'{subject}: type "{device.type}" does not exist')
     if by_bind:
-        builder.add("mounts", "move", subject, builder.tree(Tree(subject, path)), path, 0, 0, 0)
+        builder.add("mounts", "move", subject, builder.tree(Tree(subject, path)), path)
         return
     mode = TYPES[device.type] | (0o666 if device.file_mode is None else device.file_mode & 0o7777)
     number = device_number(device.major, device.minor)

@@ -35,12 +35,17 @@ def hooks_of(hooks: Hooks | None, kind: str) -> list[tuple[str, Hook]]:
     return [(f'hooks.{kind}[{i}] "{hook.path}"', hook) for i, hook in enumerate(getattr(hooks, KINDS[kind]))]
 
 
+def needs_pre_pivot(hooks: Hooks | None) -> bool:
+    """Whether there are hooks that must see the mounts before the pivot."""
+    return any(hooks_of(hooks, kind) for kind in (*RUNTIME_KINDS, "createContainer"))
+
+
 def compile_hooks(builder: Builder, spec: Spec) -> list[tuple[str, Hook]]:
     """Instructions for the helper's hooks; return those that the runtime runs during create."""
     for kind in KINDS:
         for subject, hook in hooks_of(spec.hooks, kind):
             if not hook.path.startswith("/"):
-                raise Error(f"{subject}: path is not absolute")
+                raise Error(f'{subject.partition(" ")[0]}.path: "{hook.path}" is not absolute')
             if kind in STAGES:
                 args = hook.args or [hook.path]
                 builder.add(STAGES[kind], "hook", subject, hook.path, args, hook.env, (hook.timeout or 0) * 1000)

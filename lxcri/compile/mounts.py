@@ -25,6 +25,9 @@ LIBLXC_MOUNTS = {"proc": "/proc", "sysfs": "/sys"}
 """File systems that liblxc mounts at these places: in a user namespace the kernel refuses them after the pivot, unless
 one is fully visible already."""
 
+WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
+"""File systems whose source and options are no paths. Others are mounted before the pivot, where paths are the host's."""
+
 ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
 
 
@@ -36,6 +39,14 @@ def clean_path(path: str) -> str:
 def is_below(path: str, directory: str) -> bool:
     """Whether the path is this directory or in it."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def needs_pre_pivot(mounts: list[Mount]) -> bool:
+    """Whether a file system is mounted whose source or options may be paths of the host."""
+    return any(
+        mount.type and mount.type not in WITHOUT_HOST_PATHS and not parse_options(mount.options, "", mount.type).bind
+        for mount in mounts
+    )
 
 
 def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
@@ -111,7 +122,7 @@ def _compile_mount(
         _compile_file_system(builder, stage, subject, mount, destination, options)
     for kind, recursive in options.propagation:
         builder.add("root", "propagation", subject, destination, kind, recursive)
-    if options.recursive_set or options.recursive_clear:
+    if not options.bind and (options.recursive_set or options.recursive_clear):
         builder.add("root", "attributes", subject, destination, options.recursive_set, options.recursive_clear, 1)
 
 
@@ -145,5 +156,16 @@ def _compile_bind(
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
     source = mount.source if mount.source.startswith("/") else f"{request.bundle}/{mount.source}"
     shared = any(kind == MS_SHARED for kind, _ in options.propagation)
-    number = builder.tree(Tree(subject, source, options.recursive_bind, shared))
-    builder.add(stage, "move", subject, number, destination, options.set, options.clear, 0)
+    number = builder.tree(
+        Tree(
+            subject,
+            source,
+            recursive=options.recursive_bind,
+            shared=shared,
+            set=options.set,
+            clear=options.clear,
+            recursive_set=options.recursive_set,
+            recursive_clear=options.recursive_clear,
+        )
+    )
+    builder.add(stage, "move", subject, number, destination)

@@ -3,6 +3,7 @@
 from ..errors import Error
 from ..plan import Builder, Join
 from ..spec import IDMapping, Spec
+from .request import Host
 
 TYPES = {
     # type in the document: (name in /proc/PID/ns and for liblxc, CLONE_NEW* flag)
@@ -19,8 +20,8 @@ TYPES = {
 JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup")
 """Types that a process can join before it has liblxc clone init, which then is born in them."""
 
-CLOCKS = {"boottime": "boot", "monotonic": "monotonic"}
-"""Clocks of a time namespace: the document's names, and liblxc's."""
+CLOCKS = ("boottime", "monotonic")
+"""Clocks of a time namespace that have an offset (time_namespaces(7))."""
 
 
 def is_present(spec: Spec, kind: str) -> bool:
@@ -33,17 +34,21 @@ def is_new(spec: Spec, kind: str) -> bool:
     return spec.linux is not None and any(n.type == kind and not n.path for n in spec.linux.namespaces)
 
 
-def id_mappings(spec: Spec) -> tuple[str, str]:
-    """The lines for uid_map and gid_map (user_namespaces(7))."""
+def id_mappings(spec: Spec, host: Host) -> tuple[list[IDMapping], list[IDMapping]]:
+    """The mappings of user and group ids: those of the spec for a new user namespace, its own for a joined one."""
     assert spec.linux is not None
+    if is_new(spec, "user"):
+        return spec.linux.uid_mappings, spec.linux.gid_mappings
+    uids, gids = ([IDMapping(*map(int, line.split())) for line in lines.splitlines()] for lines in host.joined_ids)
+    return uids, gids
 
-    def lines(mappings: list[IDMapping]) -> str:
-        return "".join([f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings])
 
-    return lines(spec.linux.uid_mappings), lines(spec.linux.gid_mappings)
+def map_lines(mappings: list[IDMapping]) -> str:
+    """The lines for uid_map or gid_map (user_namespaces(7))."""
+    return "".join([f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings])
 
 
-def compile_namespaces(builder: Builder, spec: Spec) -> str:
+def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
     """Items and joins for linux.namespaces; return the host name to set in a joined UTS namespace, "" for none."""
     assert spec.linux is not None
     seen: set[str] = set()
@@ -59,7 +64,7 @@ def compile_namespaces(builder: Builder, spec: Spec) -> str:
         if not namespace.path:
             if namespace.type == "cgroup":  # its root is the cgroup that init is in by then
                 builder.add("root", "unshare_cgroup", "linux.namespaces")
-            else:
+            elif namespace.type != "time":  # liblxc can set seconds or nanoseconds, not both
                 clone.append(name)
         elif namespace.type in JOINED_BY_STARTER:
             if not namespace.path.startswith("/"):
@@ -69,18 +74,19 @@ def compile_namespaces(builder: Builder, spec: Spec) -> str:
             builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
             builder.item("lxc.namespace.share.user", namespace.path)
         else:
-            raise Error(f"{subject}: joining an existing {namespace.type} namespace is not supported")
+            what = f"joining an existing {namespace.type} namespace is not supported"
+            raise Error(f'{subject}: path "{namespace.path}": {what}')
     if "mount" not in seen:
         raise Error("linux.namespaces: a mount namespace is required")
     builder.item("lxc.namespace.clone", " ".join(clone))
     if is_new(spec, "network"):
         builder.item("lxc.net.0.type", "empty")
-    _compile_id_mappings(builder, spec)
-    _compile_time_offsets(builder, spec)
+        builder.item("lxc.net.0.flags", "up")
+    _compile_id_mappings(builder, spec, host)
     return _compile_names(builder, spec)
 
 
-def _compile_id_mappings(builder: Builder, spec: Spec) -> None:
+def _compile_id_mappings(builder: Builder, spec: Spec, host: Host) -> None:
     assert spec.linux is not None
     linux = spec.linux
     if not is_present(spec, "user"):
@@ -89,22 +95,30 @@ def _compile_id_mappings(builder: Builder, spec: Spec) -> None:
         return
     if is_new(spec, "user") and not (linux.uid_mappings and linux.gid_mappings):
         raise Error("linux.namespaces: a new user namespace needs linux.uidMappings and linux.gidMappings")
-    for letter, mappings in (("u", linux.uid_mappings), ("g", linux.gid_mappings)):
+    for letter, mappings in zip("ug", id_mappings(spec, host), strict=True):
         for mapping in mappings:
             builder.item("lxc.idmap", f"{letter} {mapping.container_id} {mapping.host_id} {mapping.size}")
 
 
-def _compile_time_offsets(builder: Builder, spec: Spec) -> None:
+def time_offsets(spec: Spec) -> str | None:
+    """The lines for timens_offsets (time_namespaces(7)); None without a new time namespace."""
     assert spec.linux is not None
-    if spec.linux.time_offsets and not is_new(spec, "time"):
-        raise Error("linux.timeOffsets: not possible without a new time namespace")
-    for clock, offset in spec.linux.time_offsets.items():
+    if not is_new(spec, "time"):
+        if spec.linux.time_offsets:
+            raise Error("linux.timeOffsets: not possible without a new time namespace")
+        return None
+    for clock in spec.linux.time_offsets:
         if clock not in CLOCKS:
             raise Error(f'linux.timeOffsets: clock "{clock}" does not exist')
-        if offset.secs and offset.nanosecs:
-            raise Error(f"linux.timeOffsets.{clock}: seconds and nanoseconds together are not supported")
-        value = f"{offset.nanosecs}ns" if offset.nanosecs else f"{offset.secs}s"
-        builder.item(f"lxc.time.offset.{CLOCKS[clock]}", value)
+    return "".join([f"{clock} {o.secs} {o.nanosecs}\n" for clock, o in spec.linux.time_offsets.items()])
+
+
+def host_id(mappings: list[IDMapping], id: int) -> int:
+    """What this id of the container is on the host; -1 if it is not mapped."""
+    for m in mappings:
+        if m.container_id <= id < m.container_id + m.size:
+            return m.host_id + id - m.container_id
+    return -1
 
 
 def _compile_names(builder: Builder, spec: Spec) -> str:

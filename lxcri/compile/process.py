@@ -50,13 +50,15 @@ def compile_process(
     if not process.args:
         raise Error("process.args: empty")
     if not process.cwd.startswith("/"):
-        raise Error(f'process.cwd: "{process.cwd}" is not absolute')
+        raise Error(f'process.cwd "{process.cwd}": cwd must be an absolute path')
     if process.terminal:
         size = process.console_size
         rows, columns = (size.height, size.width) if size else (0, 0)
         builder.add("root", "console", "process.terminal", console, rows, columns, process.user.uid)
     builder.item("lxc.keyring.session", int(request.session_keyring))
     if process.oom_score_adj is not None:
+        if not -1000 <= process.oom_score_adj <= 1000:
+            raise Error(f"process.oomScoreAdj: {process.oom_score_adj} is not between -1000 and 1000")
         builder.item("lxc.proc.oom_score_adj", process.oom_score_adj)
     _compile_program(builder, process, request)
     _compile_rlimits(builder, process)
@@ -124,7 +126,7 @@ def _compile_privileges(
         builder.add("start", "bounding", "process.capabilities.bounding", masks["bounding"])
     else:
         builder.warn("capabilities are switched off: the container keeps those of the runtime")
-    builder.add("start", "user", "process.user", user.uid, user.gid, user.additional_gids)
+    builder.add("start", "user", f"process.user {user.uid}:{user.gid}", user.uid, user.gid, user.additional_gids)
     if request.preserve_fds:
         builder.add("start", "preserve", "preserved descriptors", preserved, request.preserve_fds)
     capabilities = ("capabilities", "process.capabilities", *(masks[name] for name in ("effective", "permitted", "inheritable", "ambient")))

@@ -28,9 +28,22 @@ def compile_root(builder: Builder, spec: Spec, request: Request) -> str:
     builder.item("lxc.rootfs.mount", request.rootfs)
     for key, value in ITEMS:
         builder.item(key, value)
+    _compile_propagation(builder, spec)
     builder.directories.append("dev")  # liblxc opens it, and fails where there is none
-    builder.add("root", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
+    builder.add("mounts", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
     return request.rootfs
+
+
+def _compile_propagation(builder: Builder, spec: Spec) -> None:
+    """linux.rootfsPropagation comes before that of the single mounts, which may differ."""
+    propagation = spec.linux.rootfs_propagation if spec.linux else None
+    if not propagation:
+        return
+    if propagation not in PROPAGATION:
+        raise Error(f'linux.rootfsPropagation: "{propagation}" is not a propagation type')
+    kind, recursive = PROPAGATION[propagation]
+    if kind != MS_SLAVE:  # which it is already
+        builder.add("root", "propagation", "linux.rootfsPropagation", "/", kind, recursive)
 
 
 SYSCTL_NAMESPACES = {
@@ -80,27 +93,21 @@ def compile_sysctl(builder: Builder, spec: Spec) -> None:
             raise Error(f"{subject}: not permitted without a {namespace} namespace of the container's own")
         if key == "kernel.hostname" and spec.hostname:
             raise Error(f"{subject}: in conflict with hostname")
-        if name == key and "/" not in key:
-            builder.item(f"lxc.sysctl.{key}", value)
-        else:  # liblxc takes each dot for a slash
-            path = name.translate(str.maketrans("./", "/."))
-            builder.add("root", "sysctl", subject, path, value)
+        builder.add("root", "sysctl", subject, name.translate(str.maketrans("./", "/.")), value)
 
 
 def compile_paths(builder: Builder, spec: Spec) -> None:
-    """What is done to the finished tree: propagation, sysctls before their directory is read-only, hidden paths."""
+    """What is done to the finished tree: sysctls before their directory is read-only, hidden paths."""
     assert spec.linux is not None and spec.root is not None
     compile_sysctl(builder, spec)
-    for i, path in enumerate(spec.linux.readonly_paths):
-        builder.add("root", "readonly", f'linux.readonlyPaths[{i}] "{path}"', path)
-    for i, path in enumerate(spec.linux.masked_paths):
-        builder.add("root", "mask", f'linux.maskedPaths[{i}] "{path}"', path)
-    propagation = spec.linux.rootfs_propagation
-    if propagation:
-        if propagation not in PROPAGATION:
-            raise Error(f'linux.rootfsPropagation: "{propagation}" is not a propagation type')
-        kind, recursive = PROPAGATION[propagation]
-        if kind != MS_SLAVE:  # which it is already
-            builder.add("root", "propagation", "linux.rootfsPropagation", "/", kind, recursive)
+    for operation, name, paths in (
+        ("readonly", "readonlyPaths", spec.linux.readonly_paths),
+        ("mask", "maskedPaths", spec.linux.masked_paths),
+    ):
+        for i, path in enumerate(paths):
+            subject = f'linux.{name}[{i}] "{path}"'
+            if not path.startswith("/"):
+                raise Error(f"{subject}: not an absolute path")
+            builder.add("root", operation, subject, path)
     if spec.root.readonly:
         builder.add("root", "attributes", "root.readonly", "/", ATTR_RDONLY, 0, 0)

@@ -12,7 +12,6 @@ PROPERTIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("linux.memoryPolicy", lambda spec: spec.linux.memory_policy),
     ("linux.mountLabel", lambda spec: spec.linux.mount_label),
     ("linux.personality", lambda spec: spec.linux.personality),
-    ("linux.seccomp.listenerPath", lambda spec: spec.linux.seccomp and spec.linux.seccomp.listener_path),
     ("process.scheduler", lambda spec: spec.process.scheduler),
     ("process.ioPriority", lambda spec: spec.process.io_priority),
 )

@@ -35,6 +35,11 @@ static int linux_mount(const char *source, const char *target, const char *type,
 	return result(mount(source, target, type, flags, data));
 }
 
+static int linux_umount2(const char *target, int flags)
+{
+	return result(umount2(target, flags));
+}
+
 static int linux_open_tree(int dir, const char *path, unsigned int flags)
 {
 	return result(syscall(SYS_open_tree, dir, path, flags));
@@ -46,6 +51,12 @@ static int linux_mount_setattr(int dir, const char *path, unsigned int flags, ui
 	uint64_t attributes[4] = { set, clear, propagation, userns_fd }; /* struct mount_attr */
 
 	return result(syscall(SYS_mount_setattr, dir, path, flags, attributes, sizeof(attributes)));
+}
+
+static int linux_move_mount(int fd, int target)
+{
+	/* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
+	return result(syscall(SYS_move_mount, fd, "", target, "", 0x04 | 0x40));
 }
 
 static int linux_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

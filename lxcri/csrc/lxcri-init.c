@@ -185,6 +185,7 @@ static void first_acts(void)
 static void run_hook_process(const char *root)
 {
 	first_acts();
+	reset_signals();
 	root_fd = (int)check(SYS(openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
 	send_packet(channel, "M", 1);
 	load_program();

@@ -165,13 +165,12 @@ static void op_move(const struct instruction *in)
 {
 	int tree = descriptor(in->argument[0].number);
 	const char *path = in->argument[1].string;
-	uint64_t set = in->argument[2].number, clear = in->argument[3].number;
-	int target;
+	bool directory = is_directory(tree);
+	int target = directory ? make_directory(path, NULL) : make_file(path);
 
-	if (set || clear)
-		check(set_attributes(tree, set, clear, 0, in->argument[4].number), "mount options");
-	target = is_directory(tree) ? make_directory(path, NULL) : make_file(path);
 	check(target, "mount target");
+	if (!directory && is_directory(target))
+		fail(-ENOTDIR, "a file cannot be mounted on a directory");
 	check(attach(tree, target), "mount");
 	sys_close(target);
 	sys_close(tree);

@@ -274,7 +274,7 @@ static void op_hook(const struct instruction *in)
 	const char **hook_environment = list_strings(&in->argument[2].list, 0);
 	int in_fd = (int)check(SYS(memfd_create, "state", MFD_CLOEXEC, 0, 0, 0, 0), "memory for the state");
 	int out_fd = (int)check(SYS(memfd_create, "output", MFD_CLOEXEC, 0, 0, 0, 0), "memory for the output");
-	int status = 0;
+	int status = 0, failed[2];
 	long pid, n;
 	uint64_t none = 0;
 
@@ -282,16 +282,22 @@ static void op_hook(const struct instruction *in)
 		fail(-ENOMEM, "hook");
 	check(sys_write_all(in_fd, state_text, state_length), "state");
 	SYS(lseek, in_fd, 0, 0, 0, 0, 0);
+	check(SYS(pipe2, failed, O_CLOEXEC, 0, 0, 0, 0), "pipe");
 	pid = check(SYS(clone, SIG_CHLD, 0, 0, 0, 0, 0), "fork");
 	if (!pid) {
 		SYS(dup3, in_fd, 0, 0, 0, 0, 0);
 		SYS(dup3, out_fd, 1, 0, 0, 0, 0);
 		SYS(dup3, out_fd, 2, 0, 0, 0, 0);
-		SYS(close_range, 3, ~0U, 0, 0, 0, 0);
+		SYS(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0);
 		SYS(rt_sigprocmask, 2, &none, NULL, NSIG_BYTES, 0, 0);
-		SYS(execve, in->argument[0].string, hook_arguments, hook_environment, 0, 0, 0);
+		n = SYS(execve, in->argument[0].string, hook_arguments, hook_environment, 0, 0, 0);
+		SYS(write, failed[1], &n, sizeof(n), 0, 0, 0);
 		sys_exit(127);
 	}
+	sys_close(failed[1]);
+	if (SYS(read, failed[0], &n, sizeof(n), 0, 0, 0) == sizeof(n)) /* else execve has closed the other end */
+		fail(n, "");
+	sys_close(failed[0]);
 	poll.fd = (int)check(SYS(pidfd_open, pid, 0, 0, 0, 0, 0), "wait");
 	do
 		n = SYS(ppoll, &poll, 1, in->argument[3].number ? &timeout : NULL, NULL, 0, 0);
@@ -300,8 +306,14 @@ static void op_hook(const struct instruction *in)
 		SYS(kill, pid, SIG_KILL, 0, 0, 0, 0);
 	while (SYS(wait4, pid, &status, 0, NULL, 0, 0) == -EINTR)
 		;
-	if (!n)
-		fail(0, "timed out");
+	if (!n) {
+		struct text t = { .n = 0 };
+
+		add(&t, "timed out after ");
+		add_number(&t, in->argument[3].number / 1000, 10);
+		add(&t, " seconds");
+		fail(0, t.s);
+	}
 	if (status) {
 		struct text t = { .n = 0 };
 

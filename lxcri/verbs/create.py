@@ -128,21 +128,21 @@ def owner() -> str:
 
 
 def check_preserved(count: int) -> None:
-    """Raise Error unless the descriptors that the container is to keep are open."""
+    """Raise Error unless the descriptors that the container is to keep, this many from 3 on, are open."""
     for fd in range(3, 3 + count):
         try:
             os.fstat(fd)
         except OSError:
-            raise Error(f"--preserve-fds: descriptor {fd} is not open") from None
+            raise Error(f"--preserve-fds {count}: descriptor {fd} is not open") from None
 
 
 def connect_console(spec: Spec, path: str | None) -> _socket.socket | None:
     """The socket to send the terminal's master over, where the container has a terminal; raises Error."""
     terminal = spec.process is not None and spec.process.terminal
     if terminal and not path:
-        raise Error("process.terminal: cannot allocate a terminal without --console-socket")
+        raise Error("process.terminal: cannot allocate a terminal without a console socket (--console-socket)")
     if path and not terminal:
-        raise Error("--console-socket: process.terminal is false")
+        raise Error("process.terminal: cannot use a console socket without a terminal")
     return connect(path, "--console-socket") if path else None
 
 
