@@ -25,7 +25,7 @@ SIGKILL = 9
 PATIENCE = 2.0  # seconds to wait for processes to die, freeze, or leave a cgroup
 FIRST_SLEEP, LONGEST_SLEEP = 0.0002, 0.05  # seconds
 FREEZE_BEFORE_SIGNAL = 0.02  # seconds; enough for all but what sleeps in the kernel, which cannot fork either
-RACES = 16  # times that others may remove a parent while we make its child
+RACES = 100  # times that others may remove a parent while we make its child
 BATCH = 200  # pidfds held at once
 
 CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
@@ -152,8 +152,7 @@ class Cgroup:
     def _check_unused(self, paths: list[str]) -> None:
         for path in paths:
             if processes := _pids(path):
-                held = "a process" if len(processes) == 1 else f"{len(processes)} processes"
-                raise Error(f'cgroup: "{path}" is in use: it holds {held}')
+                raise Error(f'cgroup: "{path}" is in use: it holds {_count(processes)}')
         if self._freezer() in paths and self.frozen():
             raise Error(f'cgroup: "{self._freezer()}" is frozen')
 
@@ -306,9 +305,9 @@ class Cgroup:
         sleep = 0.001
         while processes := self.pids():
             if signum == SIGKILL and time.monotonic() > deadline:
-                raise Error(f'cgroup: {len(processes)} processes in "{self._freezer()}" do not die')
+                raise Error(f'cgroup: {_count(processes)} in "{self._freezer()}" survived SIGKILL')
             self._freeze_shortly()
-            self._signal(signum, processes if was_frozen else self.pids())
+            self._signal(signum, self.pids())
             if signum == SIGKILL:
                 self._thaw_for_death()
             elif not was_frozen:
@@ -592,6 +591,10 @@ def _remove_tree(path: str) -> bool:
     return _remove_directory(path)
 
 
+def _count(processes: list[int]) -> str:
+    return "a process" if len(processes) == 1 else f"{len(processes)} processes"
+
+
 def _why_busy(path: str) -> str:
-    held = len(_pids(path))
-    return f"it holds {held} processes" if held > 1 else "it holds a process" if held else "it is busy"
+    processes = _pids(path)
+    return f"it holds {_count(processes)}" if processes else "device or resource busy"
