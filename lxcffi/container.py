@@ -24,8 +24,9 @@ class Container:
     name     name of the container
     lxcpath  directory that holds the containers' directories; None for liblxc's own (lxc.lxcpath)
 
-    liblxc reads the container's configuration if there is one. The object is freed by release(), at the end
-    of a with block, or with the last reference to it. Not safe to be used by two threads at once.
+    liblxc reads the container's configuration if there is one. It makes a directory named after lxcpath, for
+    root below /run/lxc/lock, and never removes it. The object is freed by release(), at the end of a with
+    block, or with the last reference to it. Not safe to be used by two threads at once.
     """
 
     __slots__ = ("__weakref__", "_c", "name")
@@ -139,7 +140,7 @@ class Container:
     def save_config(self, file: Text | None = None) -> None:
         """Write the configuration to a file, None for the container's own. Raises LxcError.
 
-        liblxc makes the container's directory and leaves a lock file below /run/lxc/lock.
+        liblxc makes the container's directory, and leaves a lock file.
         """
         c = self._pointer("save_config")
         if not lib.container_save_config(c, encode_optional(file)):

@@ -29,7 +29,7 @@ def directories(top: str) -> list[str]:
 
 @pytest.fixture(autouse=True, scope="module")
 def lock_directories() -> Iterator[None]:
-    """lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: remove what was made here."""
+    """lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: none of them is left."""
     before = directories("/run/lxc")
     yield
     for directory in reversed(directories("/run/lxc")):
