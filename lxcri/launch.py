@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
 CGROUP_ROOT = "/sys/fs/cgroup"
 RUNTIME_PATH = "/run"
+SECCOMP_CACHE = "@seccomp"
+"""In the state root, where "@" begins the names that are no container's."""
 MFD_EXEC = 0x10
 HELLO_SECONDS = 60.0
 """How long liblxc may take until the helper runs. Its own errors end it; its known hangs (a child that dies in the
@@ -239,7 +241,7 @@ class Launch:
         """The plan's program, with the compiled filter in its place."""
         stages = dict(self.plan.program)
         if self.plan.seccomp is not None:
-            compiled = compile_filter(self.plan.seccomp, f"{self.ctx.root}/.seccomp")
+            compiled = compile_filter(self.plan.seccomp, f"{self.ctx.root}/{SECCOMP_CACHE}")
             if compiled.notify:
                 raise Error("linux.seccomp: SCMP_ACT_NOTIFY is not supported")
             if compiled.unknown:

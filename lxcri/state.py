@@ -2,7 +2,7 @@
 The state directory: ``<root>/<id>/`` for each container. Nothing else reads or writes it.
 
 Files of a container's directory: ``state`` (this module's), ``start.sock`` (the waiting init listens on it),
-and what others keep there through Entry. Names below root that begin with a dot are the runtime's own, never
+and what others keep there through Entry. Names below root that begin with "@" are the runtime's own, never
 a container's.
 """
 
@@ -34,11 +34,8 @@ _STATE = "state"
 
 def validate_id(id: str) -> None:
     """
-    Check that this may name a container: 1 to 200 of ``A-Z a-z 0-9 _ + . -``, the first not a dot; raises
+    Check that this may name a container: 1 to 200 of ``A-Z a-z 0-9 _ + . -``, but not ``.`` or ``..``; raises
     Error.
-
-    Without a leading dot there is no ``.`` and ``..``, and the runtime's own files in the root need no
-    reserved names.
     """
     if not id:
         raise Error("container id cannot be empty")
@@ -46,8 +43,8 @@ def validate_id(id: str) -> None:
         raise Error(f'invalid container id "{id[:20]}...": {len(id)} characters, more than {ID_MAX}')
     if not _ID_CHARACTERS.issuperset(id):
         raise Error(f'invalid container id "{id}": only letters, digits and _ + . - are allowed')
-    if id[0] == ".":
-        raise Error(f'invalid container id "{id}": it begins with a dot')
+    if id in (".", ".."):
+        raise Error(f'invalid container id "{id}": it names a directory that is there already')
 
 
 class State:
@@ -329,7 +326,7 @@ class Entry:
 
     def hide(self) -> None:
         """Give the directory a name that is no container's: it can still be read, but others see it gone."""
-        hidden = f".{self.id}.{posix.fstat(self.fd).st_ino}"
+        hidden = f"@{self.id}.{posix.fstat(self.fd).st_ino}"
         try:
             posix.rename(self.path, f"{self.root}/{hidden}")
         except OSError as e:

@@ -55,7 +55,10 @@ def compile_process(
         size = process.console_size
         rows, columns = (size.height, size.width) if size else (0, 0)
         builder.add("root", "console", "process.terminal", console, rows, columns, process.user.uid)
-    builder.item("lxc.keyring.session", int(request.session_keyring))
+    if not request.session_keyring:
+        # A new one is liblxc's default. Against its manual, 1 is what keeps the caller's (confile.c sets
+        # keyring_disable_session by it).
+        builder.item("lxc.keyring.session", 1)
     if process.oom_score_adj is not None:
         if not -1000 <= process.oom_score_adj <= 1000:
             raise Error(f"process.oomScoreAdj: {process.oom_score_adj} is not between -1000 and 1000")

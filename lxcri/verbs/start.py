@@ -29,10 +29,10 @@ def run(ctx: Context, *, id: str) -> int:
 def start(ctx: Context, entry: Entry, state: State | None) -> None:
     """Start the container of this locked entry; the lock ends before its poststart hooks run."""
     if state is None or state.pid == 0:
-        raise Error("cannot start a container whose creation has not finished")
+        raise Error(f'container "{entry.id}": cannot start a container whose creation has not finished')
     init = open_init(state)
     if init is None:
-        raise Error("cannot start a container that has stopped")
+        raise Error(f'container "{entry.id}": cannot start a container that has stopped')
     try:
         try:
             tell_init(entry, state)
@@ -72,7 +72,7 @@ def tell_init(entry: Entry, state: State) -> None:
         try:
             connection.connect(entry.socket_path())
         except (FileNotFoundError, ConnectionRefusedError):
-            raise Error("cannot start an already running container") from None
+            raise Error(f'container "{entry.id}": cannot start an already running container') from None
         executing = False
         try:
             connection.send(START + oci_state_json(state, "created", state.pid))

@@ -102,9 +102,9 @@ class Runtime:
         return f"{self._prefix}-{self._count}"
 
     def containers(self) -> list[str]:
-        """Names in the state directory; names that begin with a dot are the runtime's own (caches)."""
+        """Names in the state directory; names that begin with @ are the runtime's own (caches)."""
         try:
-            return sorted(name for name in os.listdir(self.root) if not name.startswith("."))
+            return sorted(name for name in os.listdir(self.root) if not name.startswith("@"))
         except FileNotFoundError:
             return []
 
