@@ -132,9 +132,7 @@ def run(command: Sequence[str], directory: str | None = None) -> None:
     """Print and run a compiler's command line."""
     print(shlex.join(command), flush=True)
     if subprocess.run(command, cwd=directory, check=False).returncode != 0:
-        raise BuildError(
-            f"lxcri cannot be built: {os.path.basename(command[0])} failed, see its message above."
-        )
+        raise BuildError(f"lxcri cannot be built: {os.path.basename(command[0])} failed, see its message above.")
 
 
 def compiles(text: str, *arguments: str, cc: Sequence[str] | None = None) -> bool:
@@ -222,10 +220,7 @@ def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
 
 def lxc_since(members: Sequence[re.Match[str]]) -> str:
     """An enum of SINCE_NAME: the version that brought the member NAME, as 0xMMmmuu."""
-    values = (
-        f"SINCE_{m['name']} = 0x{int(m['major']):02x}{int(m['minor']):02x}{int(m['micro']):02x}"
-        for m in members
-    )
+    values = (f"SINCE_{m['name']} = 0x{int(m['major']):02x}{int(m['minor']):02x}{int(m['micro']):02x}" for m in members)
     return f"enum {{ {', '.join(values)} }};"
 
 
@@ -448,17 +443,13 @@ prepare_metadata_for_build_editable = _backend.prepare_metadata_for_build_editab
 prepare_metadata_for_build_wheel = _backend.prepare_metadata_for_build_wheel
 
 
-def build_wheel(
-    wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     """PEP 517: a wheel for every CPython from 3.11 on."""
     check_requirements()
     return _backend.build_wheel(wheel_directory, config_settings, metadata_directory)
 
 
-def build_editable(
-    wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None
-) -> str:
+def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     """PEP 660: the products are made beside their sources."""
     check_requirements()
     return _backend.build_editable(wheel_directory, config_settings, metadata_directory)

@@ -73,9 +73,7 @@ class NotSupportedError(LxcError):
     version   the version at hand
     """
 
-    def __init__(
-        self, operation: str, *, required: str = "", version: str = "", container: str | None = None
-    ) -> None:
+    def __init__(self, operation: str, *, required: str = "", version: str = "", container: str | None = None) -> None:
         super().__init__(operation, container=container, reason=f"needs liblxc {required}, this is {version}")
         self.required = required
         self.version = version

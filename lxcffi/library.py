@@ -52,9 +52,7 @@ def require(member: str, container: str | None = None) -> None:
     """
     since: int = getattr(lib, f"SINCE_{member}")
     if version_number() < since:
-        raise NotSupportedError(
-            member, container=container, required=format_version(since), version=version()
-        )
+        raise NotSupportedError(member, container=container, required=format_version(since), version=version())
 
 
 def has_api_extension(extension: str) -> bool:

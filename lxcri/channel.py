@@ -41,7 +41,7 @@ def failure(packet: bytes) -> Error:
     return Error(f"{text}: {reason(OSError(number, posix.strerror(number)))}" if number else text)
 
 
-class Closed(Exception):
+class ClosedError(Exception):
     """The other end is gone."""
 
 
@@ -60,15 +60,15 @@ class Channel:
         self.inner.close()
 
     def receive(self) -> tuple[bytes, int]:
-        """The next packet and its sender's pid, as this process sees it; raises Closed when no sender is left."""
+        """The next packet and its sender's pid, as this process sees it; raises ClosedError when no sender is left."""
         from sys import byteorder
 
         try:
             packet, control, _, _ = self.outer.recvmsg(PACKET_MAX, _socket.CMSG_SPACE(_CREDENTIALS_BYTES))
         except ConnectionError:
-            raise Closed from None
+            raise ClosedError from None
         if not packet:
-            raise Closed
+            raise ClosedError
         pid = 0
         for level, kind, data in control:
             if (level, kind) == (_socket.SOL_SOCKET, SCM_CREDENTIALS):
@@ -76,11 +76,11 @@ class Channel:
         return packet, pid
 
     def send(self, kind: bytes, data: bytes = b"") -> None:
-        """Send a packet; raises Closed when nobody is there to take it."""
+        """Send a packet; raises ClosedError when nobody is there to take it."""
         try:
             self.outer.send(kind + data)
         except ConnectionError:
-            raise Closed from None
+            raise ClosedError from None
 
     def send_descriptors(self, fds: Sequence[int]) -> None:
         """Send these descriptors, in as many packets as it takes."""
@@ -93,4 +93,4 @@ class Channel:
             try:
                 self.outer.sendmsg([DESCRIPTORS + more], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, data)])
             except ConnectionError:
-                raise Closed from None
+                raise ClosedError from None

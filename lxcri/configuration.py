@@ -1,6 +1,6 @@
 """The runtime's own configuration: a JSON file for what an operator wants of every container.
 
-    {"seccomp": false, "hooks": {"createRuntime": [{"path": "/usr/local/bin/audit"}]}}
+{"seccomp": false, "hooks": {"createRuntime": [{"path": "/usr/local/bin/audit"}]}}
 """
 
 import os

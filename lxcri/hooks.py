@@ -21,7 +21,7 @@ OUTPUT_SHOWN = 256
 
 
 def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
-    """Run a hook in this directory, with the state on its standard input; raises Error if it fails or takes too long."""
+    """Run a hook in a directory, with the state on its standard input; raises Error if it fails or takes too long."""
     state_fd = os.memfd_create("state", os.MFD_CLOEXEC)
     output_fd = os.memfd_create("output", os.MFD_CLOEXEC)
     try:

@@ -37,7 +37,7 @@ def _security_modules() -> tuple[str, ...]:
     return tuple(modules)
 
 
-def _free_directory(spec: Spec, rootfs: str, uses: list[str]) -> str:
+def _free_directory(rootfs: str, uses: list[str]) -> str:
     """A directory of the image that no mount covers or lies in, to hold a proc for the start; "" if there is none."""
     try:
         names = sorted(entry.name for entry in os.scandir(rootfs) if entry.is_dir(follow_symlinks=False))
@@ -75,5 +75,5 @@ def gather_host(spec: Spec, rootfs: str) -> Host:
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),
         joined_ids=_joined_ids(spec),
-        empty_proc="" if has_proc else _free_directory(spec, rootfs, destinations),
+        empty_proc="" if has_proc else _free_directory(rootfs, destinations),
     )

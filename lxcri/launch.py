@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import os
+import signal
 
 import lxcffi
 import lxcffi.log
 
 from . import linux, program
 from .cgroup.fs import Cgroup
-from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, WARNING, Channel, Closed, failure
+from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, WARNING, Channel, ClosedError, failure
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
 from .hooks import run_hook
@@ -121,7 +121,7 @@ class Launch:
             code = self._keep(sealed_memory("program", self._program()))
             descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees]
             self._guide(descriptors)
-        except Closed:
+        except ClosedError:
             raise self._starter_failure() from None
         self._end_starter()
         for ignored in self.cgroup.apply(writes):
@@ -133,7 +133,7 @@ class Launch:
         self.entry.save(self.state)
         try:
             self._channel.send(SAVED)
-        except Closed:
+        except ClosedError:
             raise Error("the container's init ended before it was started") from None
         self._channel.close()
 
@@ -143,14 +143,14 @@ class Launch:
         self._channel.inner.close()
         if self._starter > 0:
             try:
-                os.kill(self._starter, _signal.SIGKILL)
+                os.kill(self._starter, signal.SIGKILL)
                 os.waitpid(self._starter, 0)
             except (ProcessLookupError, ChildProcessError):
                 pass
             self._starter = -1
         if self.pidfd >= 0:
             try:
-                _signal.pidfd_send_signal(self.pidfd, _signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             wait_exit(self.pidfd, DEATH_SECONDS)
@@ -159,11 +159,11 @@ class Launch:
             try:
                 while True:
                     self._channel.receive()
-            except (Closed, OSError):
+            except (ClosedError, OSError):
                 pass
         self._channel.close()
         if self.cgroup is not None:
-            self.cgroup.kill_all(_signal.SIGKILL)
+            self.cgroup.kill_all(signal.SIGKILL)
             self.cgroup.remove()
 
     def _keep(self, fd: int) -> int:
@@ -286,7 +286,7 @@ class Launch:
         self.pidfd = os.pidfd_open(pid)
         start_time = process_start_time(pid)
         if start_time is None:
-            raise Closed
+            raise ClosedError
         self.state.pid, self.state.start_time = pid, start_time
 
     def _place(self) -> None:
@@ -323,7 +323,7 @@ class Launch:
 
     def _end_starter(self) -> None:
         """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
-        os.kill(self._starter, _signal.SIGKILL)
+        os.kill(self._starter, signal.SIGKILL)
         os.waitpid(self._starter, 0)
         self._starter = -1
 
@@ -382,7 +382,6 @@ class Launch:
         container.want_daemonize(False)
         mode = "init-hooked" if host.pre_pivot else "init"
         container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
-
 
     def _new_container(self, lxcpath: str) -> lxcffi.Container:
         """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""

@@ -58,7 +58,7 @@ def open_tree(path: str, *, recursive: bool) -> int:
 
 
 def mount_setattr(fd: int, set: int = 0, clear: int = 0, *, propagation: int = 0, recursive: bool = False) -> None:
-    """mount_setattr(2): attributes to set and to clear, and the propagation (MS_SHARED, ...), of the mount behind fd."""
+    """mount_setattr(2): attributes to set and to clear, and propagation (MS_SHARED, ...), of the mount behind fd."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _check(lib.linux_mount_setattr(fd, b"", flags, set, clear, propagation, 0))
 

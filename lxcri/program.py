@@ -1,11 +1,11 @@
-"""The program that lxcri-init interprets: its operations, and their encoding.
+r"""The program that lxcri-init interprets: its operations, and their encoding.
 
 `OPERATIONS` is the one table of operations. The build turns it into the C header that lxcri-init is compiled with
 (`c_header`), so an operation cannot have two numbers, and a helper of another build is refused by its stamp.
 
 A program is a header, then instructions, in the byte order of the machine and aligned to 8 bytes:
 
-    magic   8 bytes      b"lxcri\\0\\0\\1"
+    magic   8 bytes      b"lxcri\0\0\1"
     stamp   u64          hash of OPERATIONS and STAGES
     size    u64          bytes of the whole program
     stage   u64 each     offset of the first instruction of each of STAGES
@@ -18,7 +18,7 @@ next multiple of 8), or a list (u64 count, then numbers or strings).
 
 from __future__ import annotations
 
-from sys import byteorder as _BYTE_ORDER
+from sys import byteorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ STAMP = _stamp()
 
 
 def _number(value: int) -> bytes:
-    return (value & 0xFFFFFFFFFFFFFFFF).to_bytes(8, _BYTE_ORDER)
+    return (value & 0xFFFFFFFFFFFFFFFF).to_bytes(8, byteorder)
 
 
 def _string(value: str | bytes) -> bytes:
@@ -114,7 +114,7 @@ def encode_instruction(name: str, subject: str, arguments: Iterable[object]) -> 
     body = _string(subject)
     for kind, value in zip(OPERATIONS[code][1], arguments, strict=True):
         body += _argument(kind, value)
-    return code.to_bytes(4, _BYTE_ORDER) + (len(body) + 8).to_bytes(4, _BYTE_ORDER) + body
+    return code.to_bytes(4, byteorder) + (len(body) + 8).to_bytes(4, byteorder) + body
 
 
 def encode(stages: Sequence[Iterable[tuple[str, str, tuple[object, ...]]]]) -> bytes:

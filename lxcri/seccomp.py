@@ -308,9 +308,7 @@ def _add_rules(ffi: "Any", library: "Any", context: "Any", seccomp: Seccomp, def
         path = f"linux.seccomp.syscalls[{index}]"
         action = _action(syscall.action, syscall.errno_ret, f"{path}.action", f"{path}.errnoRet")
         _check_api_level(library, syscall.action, f"{path}.action")
-        conditions = [
-            ffi.new("struct scmp_arg_cmp[]", rule) for rule in _conditions(syscall.args, f"{path}.args")
-        ]
+        conditions = [ffi.new("struct scmp_arg_cmp[]", rule) for rule in _conditions(syscall.args, f"{path}.args")]
         if action == default:
             # libseccomp takes such a rule for a mistake.
             continue

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .plan import HostPart, Tree
 
-STAGE = "/tmp"  # noqa: S108 (a mount point in a mount namespace that only we are in)
+STAGE = "/tmp"
+"""Where they are laid out, in a mount namespace that only we are in."""
 ERROR_MAX = 8192
 
 
@@ -170,7 +171,7 @@ class Stage:
 
 
 def read_id_mappings(user_namespace: int) -> tuple[str, str]:
-    """uid_map and gid_map of an existing user namespace, as this process sees its ids; empty where it is none that can be joined."""
+    """uid_map and gid_map of a user namespace, as this process sees its ids; empty if it cannot be joined."""
     ready_read, ready_write = os.pipe()
     pid = os.fork()
     if not pid:

@@ -527,8 +527,6 @@ def state_json(state: State, status: str, *, pretty: bool = True) -> str:
 def oci_state_json(state: State, status: str, pid: int) -> bytes:
     """The state object that hooks get on standard input, with what runtime.md, "State", has in it."""
     members = [
-        (name, value)
-        for name, value in _members(state, status, pid)
-        if name not in ("rootfs", "created", "owner")
+        (name, value) for name, value in _members(state, status, pid) if name not in ("rootfs", "created", "owner")
     ]
     return ("{" + ",".join(f'"{name}":{value}' for name, value in members) + "}").encode()

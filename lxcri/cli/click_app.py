@@ -110,9 +110,7 @@ class Verb(click.Command):
         return Request(click.get_current_context().find_root().params, self.definition, arguments)
 
 
-def spelled_out(
-    options: Sequence[Option], words: Sequence[str], *, stop_at_positional: bool = False
-) -> Iterator[str]:
+def spelled_out(options: Sequence[Option], words: Sequence[str], *, stop_at_positional: bool = False) -> Iterator[str]:
     """
     Options in the one spelling that click is told of, two dashes and an equals sign.
 
@@ -176,9 +174,7 @@ class OptionType(click.ParamType):  # type: ignore[type-arg]  # generic since cl
         except ValueError as e:
             self.fail(str(e), param, ctx)
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The choices or file names; what follows a flag is the verb's argument, not a value."""
         if self.option.kind is FLAG:
             return _complete_id(ctx, param, incomplete)

@@ -142,9 +142,7 @@ GLOBAL_OPTIONS = (
         metavar="DIR",
     ),
     Option("log", TEXT, "File to append errors and warnings to.", metavar="FILE"),
-    Option(
-        "log-format", TEXT, "How records are written to the log.", choices=("text", "json"), default="text"
-    ),
+    Option("log-format", TEXT, "How records are written to the log.", choices=("text", "json"), default="text"),
     Option("debug", FLAG, "Log more, and also on standard error.", default=False),
     Option(
         "systemd-cgroup",
@@ -224,9 +222,7 @@ COMMANDS = {
             "Send a signal to a container's init",
             "SIGNAL is a number or a name with or without SIG, SIGTERM if left out.",
             arguments=(ID, Argument("signal", required=False, default="SIGTERM")),
-            options=(
-                Option("all", FLAG, "Send it to all processes of the container.", short="a", default=False),
-            ),
+            options=(Option("all", FLAG, "Send it to all processes of the container.", short="a", default=False),),
         ),
         Command(
             "delete",
@@ -247,9 +243,7 @@ COMMANDS = {
             "list",
             "List the containers",
             options=(
-                Option(
-                    "format", TEXT, "Output format.", short="f", choices=("table", "json"), default="table"
-                ),
+                Option("format", TEXT, "Output format.", short="f", choices=("table", "json"), default="table"),
                 Option("quiet", FLAG, "Print the ids only.", short="q", default=False),
             ),
         ),
@@ -266,9 +260,7 @@ COMMANDS = {
             "plan",
             "Print what a bundle would become, and start nothing",
             arguments=(Argument("bundle", required=False, default="."),),
-            options=(
-                Option("id", TEXT, "Name that the container would have.", metavar="ID", default="plan"),
-            ),
+            options=(Option("id", TEXT, "Name that the container would have.", metavar="ID", default="plan"),),
         ),
         Command("checkpoint", "Not supported", refused=REFUSED),
         Command("restore", "Not supported", refused=REFUSED),

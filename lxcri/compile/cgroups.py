@@ -1,8 +1,9 @@
 """config-linux.md, "Control groups": limits, and what a mount of type cgroup shows."""
 
-from ..cgroup.layout import UNIFIED, container_mounts
-from ..cgroup.write import Write
+from ..cgroup import UNIFIED
+from ..cgroup.layout import container_mounts
 from ..cgroup.resources import compile_resources as compile_limits
+from ..cgroup.write import Write
 from ..errors import Error
 from ..plan import Builder, Tree
 from ..spec import Resources, Spec

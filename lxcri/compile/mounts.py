@@ -26,7 +26,7 @@ LIBLXC_MOUNTS = {"proc": "/proc", "sysfs": "/sys"}
 one is fully visible already."""
 
 WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
-"""File systems whose source and options are no paths. Others are mounted before the pivot, where paths are the host's."""
+"""File systems whose source and options are no paths. Others are mounted before the pivot, among the host's paths."""
 
 ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
 

@@ -210,7 +210,9 @@ def parse_options(options: list[str], subject: str, mount_type: str | None) -> O
         copy_up=copy_up,
         data=",".join(data),
         without_effect=tuple(
-            option for option in options if bind and option in FLAGS and FLAGS[option][0] and FLAGS[option][1] not in ATTRIBUTES
+            option
+            for option in options
+            if bind and option in FLAGS and FLAGS[option][0] and FLAGS[option][1] not in ATTRIBUTES
         )
         + tuple(data if bind else ()),
     )

@@ -1,7 +1,7 @@
 """config.md, "Process": what is done in the last steps before the user's program, and its surroundings."""
 
 from ..errors import Error
-from ..plan import Builder
+from ..plan import Builder, Instruction
 from ..spec import Process, Spec
 from .capabilities import capability_masks
 from .namespaces import is_new
@@ -132,18 +132,15 @@ def _compile_privileges(
     builder.add("start", "user", f"process.user {user.uid}:{user.gid}", user.uid, user.gid, user.additional_gids)
     if request.preserve_fds:
         builder.add("start", "preserve", "preserved descriptors", preserved, request.preserve_fds)
-    capabilities = ("capabilities", "process.capabilities", *(masks[name] for name in ("effective", "permitted", "inheritable", "ambient")))
-    filtered = spec.linux is not None and spec.linux.seccomp is not None
-    if filtered and not request.seccomp:
-        builder.warn("seccomp is switched off: linux.seccomp is not applied")
-    seccomp = ("seccomp", "linux.seccomp", 0, b"") if filtered and request.seccomp else None
     if process.no_new_privileges:
         builder.add("start", "no_new_privs", "process.noNewPrivileges")
-        order = (capabilities, seccomp)
-    else:
-        order = (seccomp, capabilities)
-    builder.add("start", "handover", "")
-    for step in order:
-        if step is not None and (request.capabilities or step is not capabilities):
-            builder.add("start", *step)
-    builder.add("start", "execute", "process.args")
+    last: list[Instruction] = []
+    if spec.linux is not None and spec.linux.seccomp is not None:
+        if request.seccomp:
+            last.append(("seccomp", "linux.seccomp", (0, b"")))  # the filter is not compiled yet
+        else:
+            builder.warn("seccomp is switched off: linux.seccomp is not applied")
+    if request.capabilities:
+        sets = tuple(masks[name] for name in ("effective", "permitted", "inheritable", "ambient"))
+        last.insert(0 if process.no_new_privileges else len(last), ("capabilities", "process.capabilities", sets))
+    builder.stages["start"] += [("handover", "", ()), *last, ("execute", "process.args", ())]

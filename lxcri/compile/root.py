@@ -98,7 +98,8 @@ def compile_sysctl(builder: Builder, spec: Spec) -> None:
 
 def compile_paths(builder: Builder, spec: Spec) -> None:
     """What is done to the finished tree: sysctls before their directory is read-only, hidden paths."""
-    assert spec.linux is not None and spec.root is not None
+    assert spec.linux is not None
+    assert spec.root is not None
     compile_sysctl(builder, spec)
     for operation, name, paths in (
         ("readonly", "readonlyPaths", spec.linux.readonly_paths),

@@ -74,12 +74,8 @@ class BlockIO(Base):
     weight_device: list[WeightDevice] = []
     throttle_read_bps_device: list[ThrottleDevice] = []
     throttle_write_bps_device: list[ThrottleDevice] = []
-    throttle_read_iops_device: list[ThrottleDevice] = field(
-        default_factory=list, name="throttleReadIOPSDevice"
-    )
-    throttle_write_iops_device: list[ThrottleDevice] = field(
-        default_factory=list, name="throttleWriteIOPSDevice"
-    )
+    throttle_read_iops_device: list[ThrottleDevice] = field(default_factory=list, name="throttleReadIOPSDevice")
+    throttle_write_iops_device: list[ThrottleDevice] = field(default_factory=list, name="throttleWriteIOPSDevice")
 
 
 class HugepageLimit(Base):

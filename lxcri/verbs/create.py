@@ -6,6 +6,8 @@ import _socket
 import os
 import time
 
+import msgspec
+
 from ..bundle import load_bundle
 from ..compile import compile_plan
 from ..errors import Error, reason
@@ -86,7 +88,7 @@ def create(
         start_time=0,
         created=now(),
         owner=owner(),
-        annotations=encode(spec.annotations).decode(),
+        annotations=msgspec.json.encode(spec.annotations).decode(),
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
     )
@@ -106,13 +108,15 @@ def create(
 
 def write_documents(entry: Entry, spec: Spec, plan: Plan) -> None:
     """What hooks and people may read: liblxc's items as a config file, the spec as it is applied, its hooks."""
-    entry.write("config", "".join([f"{key} = {value}\n" for key, value in plan.items]).encode("utf-8", "surrogateescape"))
+    entry.write(
+        "config", "".join([f"{key} = {value}\n" for key, value in plan.items]).encode("utf-8", "surrogateescape")
+    )
     entry.write("config.json", encode(spec))
     entry.write("hooks.json", encode(spec.hooks) if spec.hooks else b"{}")
 
 
 def now() -> str:
-    """This moment in UTC, as RFC 3339 with nanoseconds."""
+    """The moment in UTC, as RFC 3339 with nanoseconds."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
 

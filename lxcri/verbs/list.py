@@ -54,11 +54,8 @@ def _row(state: State, status: str) -> tuple[str, ...]:
 
 def table(rows: list[tuple[str, ...]]) -> str:
     """The rows as text; every column but the last is as wide as its widest cell and PADDING demand."""
-    widths = [
-        max(COLUMN_MIN, *(len(cell) + PADDING for cell in column)) for column in zip(*rows, strict=True)
-    ]
+    widths = [max(COLUMN_MIN, *(len(cell) + PADDING for cell in column)) for column in zip(*rows, strict=True)]
     lines = (
-        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1]
-        for row in rows
+        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
     )
     return "".join(f"{line}\n" for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from .. import linux
 from ..bundle import load_bundle
 from ..errors import Error

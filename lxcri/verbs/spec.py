@@ -56,9 +56,7 @@ def starting_point(*, unified: bool) -> dict[str, Any]:
     """The configuration of a container that runs `sh`, with the usual mounts and few rights."""
     namespaces = ["pid", "network", "ipc", "uts", "mount"]
     if unified:
-        namespaces.append(
-            "cgroup"
-        )  # without it, the cgroup mount shows the container's place in the host's tree
+        namespaces.append("cgroup")  # without it, the cgroup mount shows the container's place in the host's tree
     return {
         "ociVersion": OCI_VERSION,
         "process": {
