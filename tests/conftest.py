@@ -33,9 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("LXCRI_TEST_RUNTIME") or os.path.join(CHECKOUT, ".venv/bin/lxcri"),
         help="runtime binary to test (default: $LXCRI_TEST_RUNTIME, or the checkout's .venv/bin/lxcri)",
     )
-    parser.addoption(
-        "--cycles", type=int, default=500, help="containers that the endurance test creates and deletes"
-    )
+    parser.addoption("--cycles", type=int, default=500, help="containers that the endurance test creates and deletes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -130,9 +130,7 @@ def test_root_with_all_five_sets(bundle: Bundle) -> None:
 def test_inheritable_alone(bundle: Bundle) -> None:
     """A user with inheritable, not ambient, capabilities gets them only from files that have them."""
     bundle.process["user"] = {"uid": 1000, "gid": 1000}
-    bundle.process["capabilities"] = {
-        kind: ["CAP_NET_RAW"] for kind in ("bounding", "permitted", "inheritable")
-    }
+    bundle.process["capabilities"] = {kind: ["CAP_NET_RAW"] for kind in ("bounding", "permitted", "inheritable")}
     found = sets(bundle)
     assert found["inheritable"] == {"CAP_NET_RAW"}
     assert found["permitted"] == set()
@@ -141,9 +139,7 @@ def test_inheritable_alone(bundle: Bundle) -> None:
 @pytest.mark.parametrize("name", ["CAP_FLY", "chown", ""])
 def test_unknown_capability_is_ignored(bundle: Bundle, name: str) -> None:
     """Names that neither runtime nor kernel know are left out, with a warning in the log."""
-    bundle.process["capabilities"] = {
-        kind: ["CAP_KILL", name] for kind in ("bounding", "effective", "permitted")
-    }
+    bundle.process["capabilities"] = {kind: ["CAP_KILL", name] for kind in ("bounding", "effective", "permitted")}
     log = os.path.join(bundle.path, "log")
     result = bundle.run("cat", "/proc/self/status").ok()
     assert parse(result.stdout)["effective"] == {"CAP_KILL"}

@@ -244,9 +244,7 @@ def test_cpus_and_memory_nodes_come_from_the_parents(
 
 @CPUSET
 def test_the_specs_cpus_precede_the_first_process(make: Callable[..., Cgroup]) -> None:
-    first = (
-        read_text(LAYOUT.controllers["cpuset"] + "/cpuset.cpus").strip().partition("-")[0].partition(",")[0]
-    )
+    first = read_text(LAYOUT.controllers["cpuset"] + "/cpuset.cpus").strip().partition("-")[0].partition(",")[0]
     cgroup = make(writes=limits({"cpu": {"cpus": first}, "pids": {"limit": 7}}))
     assert read_text(cgroup.dirs["cpuset"] + "/cpuset.cpus") == first + "\n"
     if "pids" in cgroup.dirs:
@@ -274,9 +272,7 @@ def test_parents_on_cgroup2_hand_down_what_is_needed(make: Callable[..., Cgroup]
 def test_others_may_remove_parents_meanwhile(name: str) -> None:
     """Two containers below one parent, one of which is being removed with it."""
     end = threading.Event()
-    layout = Layout(
-        {key: point for key, point in LAYOUT.controllers.items() if key == "freezer"}, LAYOUT.unified
-    )
+    layout = Layout({key: point for key, point in LAYOUT.controllers.items() if key == "freezer"}, LAYOUT.unified)
     points = {*layout.controllers.values(), *([layout.unified] if layout.unified else [])}
 
     def disturb() -> None:
@@ -379,9 +375,7 @@ def test_memory_and_swap_can_be_raised_and_lowered(make: Callable[..., Cgroup]) 
 
 
 @MEMORY
-def test_a_memory_limit_below_the_usage_tells_the_usage(
-    make: Callable[..., Cgroup], run: Callable[..., int]
-) -> None:
+def test_a_memory_limit_below_the_usage_tells_the_usage(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     python(run, cgroup, "import time; held = b'x' * (8 << 20); time.sleep(100)")
     process.wait_for(lambda: int(value(cgroup, "memory.usage_in_bytes")) > 8 << 20, "memory in use")
@@ -731,9 +725,7 @@ def test_parents_stay_when_a_container_is_deleted(make: Callable[..., Cgroup], n
     assert gone(cgroup)
 
 
-def test_parents_that_a_failed_create_made_go_unless_others_use_them(
-    make: Callable[..., Cgroup], name: str
-) -> None:
+def test_parents_that_a_failed_create_made_go_unless_others_use_them(make: Callable[..., Cgroup], name: str) -> None:
     first = make(f"/{name}/a/b")
     other = make(f"/{name}/c")
     first.remove(parents=True)

@@ -128,9 +128,7 @@ def test_cgroups_made_by_the_container_are_removed(bundle: Bundle) -> None:
     """Child cgroups, as systemd in a container makes them, do not keep delete from its work."""
     container = bundle.container("/bin/sleep", "100").up()
     for controller in ("pids", "memory", "name=systemd"):
-        os.makedirs(
-            os.path.join(cgroup.directory(container.pid, controller), "child/grandchild"), exist_ok=True
-        )
+        os.makedirs(os.path.join(cgroup.directory(container.pid, controller), "child/grandchild"), exist_ok=True)
     container.kill("KILL").ok()
     container.wait()
     container.delete().ok()

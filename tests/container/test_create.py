@@ -81,15 +81,13 @@ def test_options_may_have_any_form(bundle: Bundle) -> None:
         container.close()
 
 
-@pytest.mark.parametrize("identity", ["a", "A.b_c+d-e", "0", "_", "..a", "-x"])
+@pytest.mark.parametrize("identity", ["a", "A.b_c+d-e", "0", "_", "a..", "-x"])
 def test_allowed_ids(bundle: Bundle, identity: str) -> None:
     """Letters, digits, _ + - . in any place; one that begins with - needs -- before it."""
     bundle.linux["cgroupsPath"] = f"/{bundle.runtime.new_id()}"
     container = bundle.container("/bin/true", identity=identity)
     bundle.write()
-    bundle.runtime.call(
-        "create", "--bundle", bundle.path, "--pid-file", container.pid_file, "--", identity
-    ).ok()
+    bundle.runtime.call("create", "--bundle", bundle.path, "--pid-file", container.pid_file, "--", identity).ok()
     with open(container.pid_file) as file:
         container.pid = int(file.read())
     os.kill(container.pid, 9)
@@ -121,13 +119,11 @@ def test_taken_id_is_refused(bundle: Bundle) -> None:
     first = bundle.shell("echo first; exec sleep 100")
     first.create()
     state = first.state()
-    second = bundle.shell("echo second", identity=first.id)
-    bundle.process["args"] = ["/bin/true"]
-    second.attempt_create().refused("already exists", where=first.id)
+    bundle.container("/bin/true", identity=first.id).attempt_create().refused("already exists", where=first.id)
     assert first.state() == state
     first.start()
     first.wait_output("first\n")
-    second.attempt_create().refused("already exists", where=first.id)
+    bundle.container("/bin/true", identity=first.id).attempt_create().refused("already exists", where=first.id)
     assert first.status() == "running"
 
 
@@ -206,9 +202,7 @@ def test_odd_standard_descriptors(bundle: Bundle) -> None:
         with open(container.pid_file) as file:
             container.pid = int(file.read())
         container.start()
-        targets = [
-            os.readlink(f"/proc/{container.pid}/fd/{n}") for n in os.listdir(f"/proc/{container.pid}/fd")
-        ]
+        targets = [os.readlink(f"/proc/{container.pid}/fd/{n}") for n in os.listdir(f"/proc/{container.pid}/fd")]
         assert [target for target in targets if not target.endswith("/null")] == []
 
 

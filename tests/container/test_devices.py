@@ -98,9 +98,7 @@ def test_listed_device(bundle: Bundle) -> None:
 
 def test_listed_device_with_a_large_minor(bundle: Bundle) -> None:
     """Major and minor have 12 and 20 bits."""
-    bundle.linux["devices"] = [
-        {"path": "/dev/large", "type": "c", "major": 4095, "minor": 1048575, "fileMode": 0o600}
-    ]
+    bundle.linux["devices"] = [{"path": "/dev/large", "type": "c", "major": 4095, "minor": 1048575, "fileMode": 0o600}]
     container = bundle.container("/bin/sleep", "100").up()
     assert os.stat(container.path("/dev/large")).st_rdev == os.makedev(4095, 1048575)
 
@@ -136,9 +134,7 @@ def test_devices_that_the_runtime_makes_itself_are_skipped(bundle: Bundle) -> No
 @pytest.mark.runc_differs("1.1 tries mknod in devpts, and fails")
 def test_terminals_of_the_host_are_skipped(bundle: Bundle) -> None:
     """/dev/pts/0 in a privileged container's list: the container has its own devpts there."""
-    bundle.linux["devices"] = [
-        {"path": "/dev/pts/0", "type": "c", "major": 136, "minor": 0, "fileMode": 0o600}
-    ]
+    bundle.linux["devices"] = [{"path": "/dev/pts/0", "type": "c", "major": 136, "minor": 0, "fileMode": 0o600}]
     container = bundle.container("/bin/sleep", "100").up()
     assert os.listdir(container.path("/dev/pts")) == ["ptmx"]
 
@@ -187,11 +183,7 @@ def opened(bundle: Bundle) -> list[str]:
     bundle.linux["devices"] = [DEVICE]
     lines = bundle.sh("(exec 3</dev/own) 2>&1; (exec 3>>/dev/own) 2>&1; true").splitlines()
     assert len(lines) == 2, lines
-    return [
-        how
-        for how, line in zip(("read", "write"), lines, strict=True)
-        if "Operation not permitted" not in line
-    ]
+    return [how for how, line in zip(("read", "write"), lines, strict=True) if "Operation not permitted" not in line]
 
 
 def test_device_that_is_not_allowed_cannot_be_opened(bundle: Bundle) -> None:
@@ -204,9 +196,7 @@ def test_device_that_is_not_allowed_cannot_be_opened(bundle: Bundle) -> None:
 )
 def test_device_that_is_allowed(bundle: Bundle, access: str, expected: list[str]) -> None:
     """Exactly the access that the rule gives."""
-    bundle.resources["devices"].append(
-        {"allow": True, "type": "c", "major": 10, "minor": 250, "access": access}
-    )
+    bundle.resources["devices"].append({"allow": True, "type": "c", "major": 10, "minor": 250, "access": access})
     assert opened(bundle) == expected
 
 
@@ -248,9 +238,7 @@ def test_allow_all(bundle: Bundle) -> None:
 
 def test_mknod_is_allowed_but_opening_is_not(bundle: Bundle) -> None:
     """Every runtime allows mknod of anything ('c *:* m'), so that images can be unpacked."""
-    out = bundle.sh(
-        "mknod /srv/own c 10 250 && mknod /srv/disk b 10 250 && echo made; (exec 3</srv/own) 2>&1; true"
-    )
+    out = bundle.sh("mknod /srv/own c 10 250 && mknod /srv/disk b 10 250 && echo made; (exec 3</srv/own) 2>&1; true")
     assert out.startswith("made\n")
     assert "Operation not permitted" in out
 

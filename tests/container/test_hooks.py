@@ -148,9 +148,7 @@ def test_namespaces(bundle: Bundle, recording: Recording) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_args_and_env_are_exact(bundle: Bundle, recording: Recording, kind: str) -> None:
     """args as given; the environment is env, and nothing of the runtime's."""
-    bundle.config["hooks"] = {
-        kind: [recording.hook(kind, "two words", "", env=["PATH=/bin", "A=1 = 2", "LAST="])]
-    }
+    bundle.config["hooks"] = {kind: [recording.hook(kind, "two words", "", env=["PATH=/bin", "A=1 = 2", "LAST="])]}
     bundle.run("/bin/true", env={"PATH": "/bin", "LEAK": "1"}).ok()
     assert recording.read(f"{kind}.args").split("\n") == [recording.path, kind, "two words", "", ""]
     environment = [line for line in recording.read(f"{kind}.env").splitlines() if not line.startswith("PWD=")]
@@ -181,9 +179,7 @@ def test_args_0_is_the_hooks_own(bundle: Bundle) -> None:
         ("createRuntime", {"creating", "created"}),
         ("createContainer", {"creating", "created"}),
         ("startContainer", {"created"}),
-        pytest.param(
-            "poststart", {"running"}, marks=pytest.mark.runc_differs("1.1 runs poststart hooks in create")
-        ),
+        pytest.param("poststart", {"running"}, marks=pytest.mark.runc_differs("1.1 runs poststart hooks in create")),
         ("poststop", {"stopped"}),
     ],
 )
@@ -237,9 +233,7 @@ def test_create_container_hook_sees_the_mounts(bundle: Bundle) -> None:
 
 def test_create_container_hook_may_mount(bundle: Bundle) -> None:
     """What it mounts in the root file system (as libnvidia's hook does) is there for the process."""
-    script = bundle.file(
-        "mounter", f"#!/bin/busybox sh\nbusybox mount -t tmpfs hooked {bundle.rootfs}/srv\n", 0o755
-    )
+    script = bundle.file("mounter", f"#!/bin/busybox sh\nbusybox mount -t tmpfs hooked {bundle.rootfs}/srv\n", 0o755)
     bundle.config["hooks"] = {"createContainer": [{"path": script}]}
     assert "hooked on /srv type tmpfs" in bundle.sh("mount")
 
@@ -333,7 +327,7 @@ def test_timeout_kills_the_hook(bundle: Bundle, kind: str) -> None:
     result = bundle.run("/bin/true")
     assert 0.9 < time.monotonic() - before < 8
     assert result.returncode == 1
-    assert "1.0" in result.message or "1s" in result.message or "1 s" in result.message
+    assert "timeout" in result.message or "timed out" in result.message
 
 
 def test_timeout_must_be_positive(bundle: Bundle) -> None:
@@ -363,9 +357,7 @@ def test_large_state_arrives(bundle: Bundle, recording: Recording) -> None:
 def test_hook_with_default_signals(bundle: Bundle) -> None:
     """Hooks do not inherit what Python ignores."""
     out = os.path.join(bundle.path, "out")
-    script = bundle.file(
-        "signals", f"#!/bin/busybox sh\nbusybox grep SigIgn /proc/self/status >{out}\n", 0o755
-    )
+    script = bundle.file("signals", f"#!/bin/busybox sh\nbusybox grep SigIgn /proc/self/status >{out}\n", 0o755)
     bundle.config["hooks"] = {"createRuntime": [{"path": script}]}
     bundle.run("/bin/true").ok()
     with open(out) as file:

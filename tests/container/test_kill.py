@@ -140,9 +140,7 @@ def test_without_all_only_init_gets_it(bundle: Bundle) -> None:
 
 def test_unknown_container(bundle: Bundle) -> None:
     """containerd looks for 'does not exist'."""
-    bundle.runtime.call("kill", "no-such-container", "KILL").refused(
-        "does not exist", where="no-such-container"
-    )
+    bundle.runtime.call("kill", "no-such-container", "KILL").refused("does not exist", where="no-such-container")
 
 
 def test_signals_in_a_user_namespace(bundle: Bundle) -> None:

@@ -90,9 +90,7 @@ def test_proc_at_another_place(bundle: Bundle) -> None:
         ([], {"rw", "relatime"}, {"nosuid", "nodev", "noexec"}),
     ],
 )
-def test_options_of_a_new_file_system(
-    bundle: Bundle, options: list[str], present: set[str], absent: set[str]
-) -> None:
+def test_options_of_a_new_file_system(bundle: Bundle, options: list[str], present: set[str], absent: set[str]) -> None:
     """Each word is a flag of the mount; the last of two that contradict each other wins."""
     bundle.mount("/mnt", "tmpfs", "tmpfs", options)
     mount = seen(bundle, "/mnt")
@@ -122,13 +120,9 @@ def test_nosymfollow(bundle: Bundle) -> None:
 
 def test_data_options(bundle: Bundle) -> None:
     """What is no flag is the file system's."""
-    bundle.mount(
-        "/mnt", "tmpfs", "tmpfs", ["size=1m", "mode=1711", "uid=7", "gid=8", "nr_inodes=50", "nosuid"]
-    )
+    bundle.mount("/mnt", "tmpfs", "tmpfs", ["size=1m", "mode=1711", "uid=7", "gid=8", "nr_inodes=50", "nosuid"])
     status, info = bundle.sh("stat -c '%a %u %g' /mnt; cat /proc/self/mountinfo").split("\n", 1)
-    assert {"size=1024k", "mode=1711", "uid=7", "gid=8", "nr_inodes=50"} <= mountinfo.at(
-        info, "/mnt"
-    ).fs_options
+    assert {"size=1024k", "mode=1711", "uid=7", "gid=8", "nr_inodes=50"} <= mountinfo.at(info, "/mnt").fs_options
     assert status == "1711 7 8"
 
 

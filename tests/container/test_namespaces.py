@@ -39,9 +39,7 @@ def holder(kind: str) -> Iterator[int]:
     """A process in a new namespace of this type; gives its pid."""
     command = subprocess.Popen(["unshare", UNSHARE[kind], "sleep", "100"])
     try:
-        process.wait_for(
-            lambda: identity(command.pid, kind) != identity("self", kind), f"a new {kind} namespace"
-        )
+        process.wait_for(lambda: identity(command.pid, kind) != identity("self", kind), f"a new {kind} namespace")
         yield command.pid
     finally:
         command.kill()

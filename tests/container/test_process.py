@@ -227,9 +227,7 @@ def test_executable_that_is_not_in_path(bundle: Bundle) -> None:
 
 def test_executable_that_is_missing(bundle: Bundle) -> None:
     """Engines tell 127 by this text: lower case."""
-    bundle.run("/no/such/tool").refused(
-        'exec: "/no/such/tool": stat /no/such/tool: no such file or directory'
-    )
+    bundle.run("/no/such/tool").refused('exec: "/no/such/tool": stat /no/such/tool: no such file or directory')
 
 
 def test_executable_without_execute_permission(bundle: Bundle) -> None:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from oci.runtime import Container
 
 
-ROOT_STAYS_PRIVATE = pytest.mark.runc_differs(
-    "1.1 sets it on the host's tree before the root is bound from it"
-)
+ROOT_STAYS_PRIVATE = pytest.mark.runc_differs("1.1 sets it on the host's tree before the root is bound from it")
 
 
 @contextlib.contextmanager

@@ -149,9 +149,7 @@ def test_output_into_a_closed_pipe(bundle: Bundle) -> None:
     bundle.write()
     read, write = os.pipe()
     os.close(read)
-    command = runtime.spawn(
-        "run", "--bundle", bundle.path, runtime.new_id(), stdout=write, stderr=subprocess.DEVNULL
-    )
+    command = runtime.spawn("run", "--bundle", bundle.path, runtime.new_id(), stdout=write, stderr=subprocess.DEVNULL)
     os.close(write)
     assert command.wait(process.TIMEOUT) != 0
 

@@ -26,9 +26,7 @@ def test_spec_runs(bundle: Bundle) -> None:
     bundle.config = config
     assert bundle.container().bundle is bundle
     bundle.write()
-    assert (
-        bundle.runtime.call("run", "--bundle", bundle.path, bundle.runtime.new_id()).ok().stdout == "alive\n"
-    )
+    assert bundle.runtime.call("run", "--bundle", bundle.path, bundle.runtime.new_id()).ok().stdout == "alive\n"
 
 
 @pytest.mark.parametrize("option", ["--bundle", "-b"])

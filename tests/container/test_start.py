@@ -35,7 +35,7 @@ def test_running_container(bundle: Bundle) -> None:
     """start of what runs is an error, and has no effect on it."""
     container = bundle.shell("echo ran; exec sleep 100").up()
     container.wait_output("ran")
-    container.attempt_start().refused("cannot start an already running container", where=container.id)
+    container.attempt_start().refused("cannot start an already running container")
     assert container.status() == "running"
     assert container.output() == "ran\n"
 
@@ -44,7 +44,7 @@ def test_stopped_container(bundle: Bundle) -> None:
     """It is not run again."""
     container = bundle.shell("echo ran").up()
     container.wait()
-    container.attempt_start().refused("cannot start a container that has stopped", where=container.id)
+    container.attempt_start().refused("cannot start a container that has stopped")
     assert container.output() == "ran\n"
 
 
@@ -90,9 +90,7 @@ def test_start_with_the_callers_stdio_gone(bundle: Bundle) -> None:
     """start's own stdio has nothing to do with the container's."""
     container = bundle.shell("echo to-create")
     container.create()
-    result = bundle.runtime.call(
-        "start", container.id, wrapper=("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
-    )
+    result = bundle.runtime.call("start", container.id, wrapper=("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
     assert result.returncode == 0
     container.wait()
     assert container.output() == "to-create\n"

@@ -110,9 +110,7 @@ def test_bundle_is_absolute(bundle: Bundle) -> None:
     """However it was given."""
     container = bundle.container("/bin/true")
     bundle.write()
-    bundle.runtime.call(
-        "create", "--bundle", ".", "--pid-file", container.pid_file, container.id, cwd=bundle.path
-    ).ok()
+    bundle.runtime.call("create", "--bundle", ".", "--pid-file", container.pid_file, container.id, cwd=bundle.path).ok()
     with open(container.pid_file) as file:
         container.pid = int(file.read())
     assert container.state()["bundle"] == bundle.path

@@ -43,15 +43,11 @@ def test_sysctl_of_the_host_is_an_error(bundle: Bundle) -> None:
     bundle.run().refused("kernel.pid_max", where="linux.sysctl")
 
 
-@pytest.mark.parametrize(
-    ("name", "namespace"), [("net.ipv4.ip_forward", "network"), ("kernel.shmmni", "ipc")]
-)
+@pytest.mark.parametrize(("name", "namespace"), [("net.ipv4.ip_forward", "network"), ("kernel.shmmni", "ipc")])
 def test_sysctl_of_an_inherited_namespace_is_an_error(bundle: Bundle, name: str, namespace: str) -> None:
     """Without a namespace of its own the container would change the host's."""
     bundle.without_namespace(namespace)
-    bundle.config["mounts"] = [
-        mount for mount in bundle.config["mounts"] if mount["type"] not in ("sysfs", "mqueue")
-    ]
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] not in ("sysfs", "mqueue")]
     bundle.linux["sysctl"] = {name: "1"}
     bundle.run().refused(name, where="linux.sysctl")
 
@@ -59,10 +55,10 @@ def test_sysctl_of_an_inherited_namespace_is_an_error(bundle: Bundle, name: str,
 def test_unknown_sysctl_is_an_error(bundle: Bundle) -> None:
     """Named in the message, with the reason."""
     bundle.linux["sysctl"] = {"net.ipv4.no_such_thing": "1"}
-    bundle.run().refused("no_such_thing", "no such file or directory", where="linux.sysctl")
+    bundle.run().refused("no_such_thing", "no such file or directory", where="net.ipv4.no_such_thing")
 
 
 def test_bad_value_is_an_error(bundle: Bundle) -> None:
     """The kernel's refusal is reported."""
     bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "many"}
-    bundle.run().refused("ip_forward", "invalid argument", where="linux.sysctl")
+    bundle.run().refused("ip_forward", "invalid argument", where="net.ipv4.ip_forward")

@@ -58,9 +58,7 @@ def test_all_three_are_the_terminal(tty_bundle: Bundle, server: ConsoleSocket) -
 
 def test_terminal_is_controlling(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """/dev/tty can be opened, ^C is SIGINT for the foreground process group."""
-    container = tty_bundle.shell(
-        "trap 'echo interrupted; exit 3' INT; echo up >/dev/tty; while :; do sleep 1; done"
-    )
+    container = tty_bundle.shell("trap 'echo interrupted; exit 3' INT; echo up >/dev/tty; while :; do sleep 1; done")
     container.create("--console-socket", server.path)
     with server.receive() as terminal:
         container.start()
@@ -164,9 +162,7 @@ def test_detached_run_without_console_socket_is_refused(tty_bundle: Bundle) -> N
 
 def test_console_socket_without_terminal_is_refused(bundle: Bundle, server: ConsoleSocket) -> None:
     """The other way round."""
-    bundle.container("/bin/true").attempt_create("--console-socket", server.path).refused(
-        "console socket", where="process.terminal"
-    )
+    bundle.container("/bin/true").attempt_create("--console-socket", server.path).refused(where="process.terminal")
 
 
 def test_missing_console_socket_is_an_error(tty_bundle: Bundle) -> None:
@@ -195,9 +191,7 @@ def test_run_restores_the_terminal(tty_bundle: Bundle) -> None:
     argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
     with OnTerminal(argv, tty_bundle.path) as command:
         command.terminal.read_until("up")
-        process.wait_for(
-            lambda: not termios.tcgetattr(command.slave)[3] & (termios.ICANON | termios.ECHO), "raw mode"
-        )
+        process.wait_for(lambda: not termios.tcgetattr(command.slave)[3] & (termios.ICANON | termios.ECHO), "raw mode")
         command.terminal.write("x\n")
         assert command.wait() == 0
         assert termios.tcgetattr(command.slave) == command.attributes
@@ -228,9 +222,7 @@ def test_run_restores_the_terminal_when_the_container_is_killed(tty_bundle: Bund
 
 def test_run_passes_the_size_on(tty_bundle: Bundle) -> None:
     """At the start, and when the window changes."""
-    container = tty_bundle.shell(
-        "stty size; trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.1; done"
-    )
+    container = tty_bundle.shell("stty size; trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.1; done")
     tty_bundle.write()
     argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
     with OnTerminal(argv, tty_bundle.path, size=(30, 100)) as command:

@@ -164,9 +164,7 @@ def test_listed_device_is_a_bind(mapped: Bundle) -> None:
 
 
 @pytest.mark.runc_differs("1.1 binds within the container's own namespaces, where no flag is locked")
-@pytest.mark.parametrize(
-    ("flag", "opposite"), [("ro", "rw"), ("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec")]
-)
+@pytest.mark.parametrize(("flag", "opposite"), [("ro", "rw"), ("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec")])
 def test_flag_of_a_bind_cannot_be_cleared(mapped: Bundle, flag: str, opposite: str) -> None:
     """Container root remounts without it: the kernel says no, as the flags are locked."""
     mapped.bind(mapped.directory("volume"), "/volume", "ro", "nosuid", "nodev", "noexec")

@@ -189,6 +189,11 @@ class Bundle:
         self._containers.append(container)
         return container
 
+    def forget(self, container: Container) -> None:
+        """Let go of a container that is deleted already."""
+        self._containers.remove(container)
+        container.close()
+
     def shell(self, script: str, identity: str | None = None) -> Container:
         """A container of this bundle, not yet created, that runs a shell script."""
         return self.container("/bin/sh", "-c", script, identity=identity)
@@ -198,6 +203,11 @@ class Bundle:
         container = self.container(*args)
         self.write()
         return self.runtime.call("run", "--bundle", self.path, *options, container.id, **how)
+
+    def run_as_is(self) -> Result:
+        """``run`` what config.json says, or what ``config`` says if it is text."""
+        self.write()
+        return self.runtime.call("run", "--bundle", self.path, self.runtime.new_id())
 
     def sh(self, script: str, **how: Any) -> str:
         """``run`` a shell script that must succeed; returns its output."""

@@ -40,9 +40,7 @@ class Result:
     strict: bool  # whether the errors must be one line of lxcri's form
 
     def __str__(self) -> str:
-        return (
-            f"{' '.join(self.argv)}\n-> {self.returncode}\nstdout: {self.stdout!r}\nstderr: {self.stderr!r}"
-        )
+        return f"{' '.join(self.argv)}\n-> {self.returncode}\nstdout: {self.stdout!r}\nstderr: {self.stderr!r}"
 
     @property
     def message(self) -> str:
