@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .spec import Spec
 
-CONFIG_FILE_ANNOTATION = "org.linuxcontainers.lxc.ConfigFile"
 LISTEN_FDS_START = 3
 
 
@@ -68,8 +67,7 @@ def load_bundle(
     """
     The spec of a bundle as this runtime applies it, and the request to compile it.
 
-    To the spec are added the runtime's own hooks, and the annotation that tells where the container's liblxc
-    configuration is; of several values of an environment variable the last one stays.
+    To the spec are added the runtime's own hooks; of several values of an environment variable the last one stays.
     """
     bundle = os.path.abspath(bundle)
     spec = decode_config(read_config(bundle))
@@ -77,7 +75,6 @@ def load_bundle(
     if spec.root is None:
         raise Error("root: missing")
     configuration = load_configuration(ctx.config)
-    spec.annotations = {**spec.annotations, CONFIG_FILE_ANNOTATION: f"{directory}/config"}
     spec.hooks = merge_hooks(configuration.hooks, spec.hooks)
     if spec.process is not None:
         spec.process.env = unique_environment(spec.process.env)

@@ -12,6 +12,7 @@ import lxcffi.log
 from . import linux, program
 from .cgroup.fs import Cgroup
 from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, WARNING, Channel, ClosedError, failure
+from .compile.namespaces import JOINED_BY_STARTER
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
 from .hooks import run_hook
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
 CGROUP_ROOT = "/sys/fs/cgroup"
+ROOTFS_ITEMS = ("lxc.rootfs.path", "lxc.rootfs.mount")
 RUNTIME_PATH = "/run"
 SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
@@ -103,7 +105,7 @@ class Launch:
     def start(self, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
         joins = [self._keep(self._open_namespace(j.path, j.flag, j.subject)) for j in self.plan.host.joins]
-        self._check_uts_name(joins)
+        self._spare_the_host(joins)
         self._give_stdio()
         users = [fd for fd, j in zip(joins, self.plan.host.joins, strict=True) if j.type == "user"]
         self._make_directories()
@@ -119,7 +121,8 @@ class Launch:
             preserved = range(3, 3 + self.plan.host.preserve_fds)
             consoles = [console.fileno()] if console else []
             code = self._keep(sealed_memory("program", self._program()))
-            descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees]
+            outer = [] if self.plan.host.own_mount_namespace else [self._keep(_open("/proc/self/ns/mnt"))]
+            descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees, *outer]
             self._guide(descriptors)
         except ClosedError:
             raise self._starter_failure() from None
@@ -190,12 +193,13 @@ class Launch:
             raise Error(f'{subject}: path "{path}": not a namespace of this type')
         return fd
 
-    def _check_uts_name(self, joins: list[int]) -> None:
-        """The host keeps its name, by whatever path its UTS namespace is named."""
-        own = os.stat("/proc/self/ns/uts")
+    def _spare_the_host(self, joins: list[int]) -> None:
+        """The host keeps its name and its root, by whatever path its own namespaces are named."""
         for fd, join in zip(joins, self.plan.host.joins, strict=True):
-            if join.type == "uts" and self.plan.host.uts_name and os.path.samestat(os.fstat(fd), own):
-                raise Error(f'hostname: {join.subject}: path "{join.path}": the UTS namespace of the host')
+            for kind, file, changed in (("uts", "uts", bool(self.plan.host.uts_name)), ("mount", "mnt", True)):
+                if join.type == kind and changed and os.path.samestat(os.fstat(fd), os.stat(f"/proc/self/ns/{file}")):
+                    what = "hostname: " if kind == "uts" else ""
+                    raise Error(f'{what}{join.subject}: path "{join.path}": the {kind} namespace of the host')
 
     def _give_stdio(self) -> None:
         """In a user namespace the helper has no right to hand the streams of the host to the container's user."""
@@ -303,7 +307,11 @@ class Launch:
         state = oci_state_json(self.state, "creating", self.state.pid)
         self.entry.write("state.json", state + b"\n")
         for subject, hook in self.plan.host.runtime_hooks:
-            run_hook(subject, hook, state, self.state.bundle)
+            # prestart hooks ran after create once, and still get to read so
+            seen = (
+                oci_state_json(self.state, "created", self.state.pid) if subject.startswith("hooks.prestart") else state
+            )
+            run_hook(subject, hook, seen, self.state.bundle)
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
@@ -359,12 +367,9 @@ class Launch:
         os.environ["PATH"] = PATH_WITHOUT_PROGRAMS
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount("", "/", "", MS_REC | MS_SLAVE)
-        lxcpath = "/"
-        if os.path.isdir(CGROUP_ROOT):  # without hierarchies in sight liblxc makes no cgroups
-            linux.mount("none", CGROUP_ROOT, "tmpfs", MS_RDONLY, "mode=755,size=4k")
-            lxcpath = CGROUP_ROOT
+        lxcpath, rootfs = self._cover_cgroups()
         for fd, join in zip(joins, host.joins, strict=True):
-            if join.type != "user":
+            if join.type in JOINED_BY_STARTER:
                 linux.setns(fd, join.flag)
         if host.time_offsets is not None:  # its children are born in it, this process stays
             linux.unshare(linux.CLONE_NEWTIME)
@@ -374,14 +379,36 @@ class Launch:
         lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
         container = self._new_container(lxcpath)
         for key, value in self.plan.items:
-            container.set_config_item(key, value)
+            container.set_config_item(key, value.replace(host.rootfs, rootfs) if key in ROOTFS_ITEMS else value)
         if host.pre_pivot:
-            hook = f"/proc/self/fd/{helper} hook {control} {_quote(host.rootfs)}"
+            hook = f"/proc/self/fd/{helper} hook {control} {_quote(rootfs)}"
             container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own
             container.set_config_item("lxc.hook.mount", hook)
         container.want_daemonize(False)
         mode = "init-hooked" if host.pre_pivot else "init"
         container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
+
+    def _cover_cgroups(self) -> tuple[str, str]:
+        """
+        Hide the cgroup hierarchies: with none in sight liblxc makes no cgroups.
+
+        Return a directory for liblxc's lxcpath, and the path of the root file system for it. With user namespaces
+        that is a bind mount at a place which the container's root can reach, whatever directories are above it.
+        """
+        rootfs = self.plan.host.rootfs
+        if not os.path.isdir(CGROUP_ROOT):
+            return "/", rootfs
+        user = any(key == "lxc.idmap" for key, _ in self.plan.items)
+        tree = linux.open_tree(rootfs, recursive=True) if user else -1
+        linux.mount("none", CGROUP_ROOT, "tmpfs", 0 if user else MS_RDONLY, "mode=755,size=4k")
+        if user:
+            rootfs = f"{CGROUP_ROOT}/rootfs"
+            os.mkdir(rootfs)
+            target = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
+            linux.move_mount(tree, target)
+            os.close(target)
+            os.close(tree)
+        return CGROUP_ROOT, rootfs
 
     def _new_container(self, lxcpath: str) -> lxcffi.Container:
         """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""
@@ -390,6 +417,10 @@ class Launch:
         linux.umount2(RUNTIME_PATH, linux.MNT_DETACH)
         container.clear_config()
         return container
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _write(path: str, text: str, subject: str) -> None:

@@ -67,6 +67,7 @@ class HostPart(Part):
         runtime_hooks: prestart and createRuntime.
         pre_pivot: whether mounts are made by a hook of liblxc, before the pivot, because hooks must see them then.
         proc_directory: where liblxc mounts the proc that the helper is executed from.
+        own_mount_namespace: whether it keeps the one that it is made in.
         terminal: whether the container gets a console.
     """
 
@@ -84,6 +85,7 @@ class HostPart(Part):
     cgroup_writes: list[Write] = []
     runtime_hooks: list[tuple[str, Hook]] = []
     pre_pivot: bool = False
+    own_mount_namespace: bool = True
     terminal: bool = False
     preserve_fds: int = 0
 

@@ -36,9 +36,11 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("mount", "sssns"),  # type, source, target, MS_* flags, data
     ("mount_copyup", "sssns"),  # the same, then the directory's former content is copied into the new file system
     ("move", "ns"),  # tree, target
+    ("reattach", "snn"),  # target, attributes to set, to clear: what liblxc mounted there, in the spec's order
     ("attributes", "snnn"),  # target, attributes to set, to clear, whether to do so recursively
     ("propagation", "snn"),  # target, MS_SHARED|MS_SLAVE|MS_PRIVATE|MS_UNBINDABLE, whether recursively
     ("detach", "s"),  # target
+    ("leave_mount_namespace", "n"),  # handle of the one to be in: the tree of mounts comes along as the root
     ("mask", "s"),  # path: a file gets /dev/null, a directory an empty read-only tmpfs, a missing one nothing
     ("readonly", "s"),  # path, where it exists
     # Files below the root.

@@ -54,7 +54,8 @@ class State:
     pid, start_time: init, and field 22 of its /proc/PID/stat (ticks since boot): a pid alone may be another's
     created: RFC 3339 in UTC
     owner: user name of who created it
-    annotations: JSON object, as text
+    annotations: the bundle's, as the text of a JSON object
+    config_file: path of liblxc's items as a config file
     cgroup: lines that lxcri.cgroup.fs.Cgroup.record made
     poststart, poststop: whether the container has such hooks
     """
@@ -63,6 +64,7 @@ class State:
         "annotations",
         "bundle",
         "cgroup",
+        "config_file",
         "created",
         "id",
         "oci_version",
@@ -86,6 +88,7 @@ class State:
         created: str,
         owner: str = "",
         annotations: str = "{}",
+        config_file: str = "",
         cgroup: list[str] | None = None,
         poststart: bool = False,
         poststop: bool = False,
@@ -99,6 +102,7 @@ class State:
         self.created = created
         self.owner = owner
         self.annotations = annotations
+        self.config_file = config_file
         self.cgroup = cgroup or []
         self.poststart = poststart
         self.poststop = poststop
@@ -107,7 +111,7 @@ class State:
 # The file is lines of a key, a space and a value, so that reading it needs no JSON parser. "cgroup" may be
 # there any number of times, the others once. The first line's number changes with the meaning of any of it.
 _HEADER = "lxcri-state 1"
-_TEXT_KEYS = ("id", "oci_version", "bundle", "rootfs", "created", "owner", "annotations")
+_TEXT_KEYS = ("id", "oci_version", "bundle", "rootfs", "created", "owner", "annotations", "config_file")
 _NUMBER_KEYS = ("pid", "start_time")
 _BOOLEAN_KEYS = ("poststart", "poststop")
 _BOOLEANS = {"true": True, "false": False}
@@ -499,7 +503,18 @@ def _accepts_start(entry: Entry) -> bool:
     return True
 
 
-def _members(state: State, status: str, pid: int) -> list[tuple[str, str]]:
+CONFIG_FILE_ANNOTATION = "org.linuxcontainers.lxc.ConfigFile"
+
+
+def _annotations_with_config_file(state: State) -> str:
+    """The annotations and where liblxc's items are. Hooks get the bundle's alone: the document says so."""
+    if not state.config_file:
+        return state.annotations
+    added = f"{{{json_string(CONFIG_FILE_ANNOTATION)}:{json_string(state.config_file)}"
+    return added + ("}" if state.annotations in ("", "{}") else f",{state.annotations[1:]}")
+
+
+def _members(state: State, status: str, pid: int, annotations: str) -> list[tuple[str, str]]:
     """Members of the OCI state object, in runc's order, with their JSON values."""
     members = [
         ("ociVersion", json_string(state.oci_version)),
@@ -510,15 +525,16 @@ def _members(state: State, status: str, pid: int) -> list[tuple[str, str]]:
         ("rootfs", json_string(state.rootfs)),
         ("created", json_string(state.created)),
     ]
-    if state.annotations not in ("", "{}"):
-        members.append(("annotations", state.annotations))
+    if annotations not in ("", "{}"):
+        members.append(("annotations", annotations))
     members.append(("owner", json_string(state.owner)))
     return members
 
 
 def state_json(state: State, status: str, *, pretty: bool = True) -> str:
     """What `state` prints, or, on one line, an element of what `list` prints; pid is 0 if it is stopped."""
-    members = _members(state, status, 0 if status == "stopped" else state.pid)
+    pid = 0 if status == "stopped" else state.pid
+    members = _members(state, status, pid, _annotations_with_config_file(state))
     if pretty:
         return "{\n" + ",\n".join(f'  "{name}": {value}' for name, value in members) + "\n}"
     return "{" + ",".join(f'"{name}":{value}' for name, value in members) + "}"
@@ -527,6 +543,8 @@ def state_json(state: State, status: str, *, pretty: bool = True) -> str:
 def oci_state_json(state: State, status: str, pid: int) -> bytes:
     """The state object that hooks get on standard input, with what runtime.md, "State", has in it."""
     members = [
-        (name, value) for name, value in _members(state, status, pid) if name not in ("rootfs", "created", "owner")
+        (name, value)
+        for name, value in _members(state, status, pid, state.annotations)
+        if name not in ("rootfs", "created", "owner")
     ]
     return ("{" + ",".join(f'"{name}":{value}' for name, value in members) + "}").encode()

@@ -17,7 +17,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     if spec.process is None:
         raise Error("process: missing: a container is created with its process")
     if spec.linux is None:
-        raise Error("linux: missing: a mount namespace at least is required")
+        raise Error("linux: missing")
     unsupported.refuse(spec)
     builder = Builder()
     terminal = spec.process.terminal
@@ -31,6 +31,9 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     devices.compile_devices(builder, spec, host)
     runtime_hooks = hooks.compile_hooks(builder, spec)
     root.compile_paths(builder, spec)
+    if not namespaces.is_present(spec, "mount"):
+        number = builder.first_tree + len(builder.trees)
+        builder.add("ready", "leave_mount_namespace", "linux.namespaces", number)
     process.compile_process(builder, spec, request, host, console=FIXED_HANDLES, preserved=preserved)
     uids, gids = namespaces.id_mappings(spec, host)
     return Plan(
@@ -56,6 +59,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             cgroup_writes=cgroups.compile_resources(builder, spec, request, host),
             runtime_hooks=runtime_hooks,
             pre_pivot=pre_pivot,
+            own_mount_namespace=namespaces.is_present(spec, "mount"),
             terminal=terminal,
             preserve_fds=request.preserve_fds,
         ),

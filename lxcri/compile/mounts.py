@@ -117,7 +117,7 @@ def _compile_mount(
         raise Error(f"{subject}: neither a type nor the option bind or rbind")
     elif LIBLXC_MOUNTS.get(mount.type) == destination and not options.data:
         set_ = attributes_of(options.flags)
-        builder.add("root", "attributes", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME), 0)
+        builder.add(stage, "reattach", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME))
     else:
         _compile_file_system(builder, stage, subject, mount, destination, options)
     for kind, recursive in options.propagation:

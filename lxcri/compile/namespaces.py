@@ -17,6 +17,9 @@ TYPES = {
     "time": ("time", 0x00000080),
 }
 
+JOINED_BY_LIBLXC = ("user", "mount")
+"""Types that liblxc's own process must stay out of. With one of them it makes a new cgroup namespace too."""
+
 JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup")
 """Types that a process can join before it has liblxc clone init, which then is born in them."""
 
@@ -70,14 +73,16 @@ def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
             if not namespace.path.startswith("/"):
                 raise Error(f'{subject}: path "{namespace.path}" is not absolute')
             builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
-        elif namespace.type == "user":
+        elif namespace.type in JOINED_BY_LIBLXC:
             builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
-            builder.item("lxc.namespace.share.user", namespace.path)
+            builder.item(f"lxc.namespace.share.{name}", namespace.path)
         else:
             what = f"joining an existing {namespace.type} namespace is not supported"
             raise Error(f'{subject}: path "{namespace.path}": {what}')
     if "mount" not in seen:
-        raise Error("linux.namespaces: a mount namespace is required")
+        clone.append(TYPES["mount"][0])  # for the set-up alone
+        if "user" in seen:
+            raise Error("linux.namespaces: a user namespace needs a mount namespace too")
     builder.item("lxc.namespace.clone", " ".join(clone))
     if is_new(spec, "network"):
         builder.item("lxc.net.0.type", "empty")

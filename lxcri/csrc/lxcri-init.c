@@ -29,6 +29,9 @@ static void run_instruction(const struct instruction *in)
 	case OP_MOVE:
 		op_move(in);
 		break;
+	case OP_REATTACH:
+		op_reattach(in);
+		break;
 	case OP_ATTRIBUTES:
 		op_attributes(in);
 		break;
@@ -37,6 +40,9 @@ static void run_instruction(const struct instruction *in)
 		break;
 	case OP_DETACH:
 		op_detach(in);
+		break;
+	case OP_LEAVE_MOUNT_NAMESPACE:
+		op_leave_mount_namespace(in);
 		break;
 	case OP_MASK:
 		op_mask(in);

@@ -9,6 +9,9 @@
 /* From linux/mount.h of the C library's side. */
 #define MS_RDONLY 1
 
+#define MNT_DETACH_FLAG 2
+#define UMOUNT_NOFOLLOW_FLAG 8
+
 #define PROC_SUPER_MAGIC 0x9fa0
 #define DEVPTS_SUPER_MAGIC 0x1cd1
 
@@ -160,6 +163,18 @@ static void op_mount(const struct instruction *in, bool copy_up)
 	sys_close(target);
 }
 
+/* Since Linux 6.8 mountinfo lists mounts by their age. Put a new copy of the tree on target in its place, or those that
+ * the runtime took early come before all that the spec has before them. */
+static void renew(int tree, int target)
+{
+	int copy = (int)check(open_tree_at(tree, true), "mount");
+
+	check(SYS(fchdir, tree, 0, 0, 0, 0, 0), "mount");
+	check(SYS(umount2, ".", MNT_DETACH_FLAG, 0, 0, 0, 0), "mount");
+	check(attach(copy, target), "mount");
+	sys_close(copy);
+}
+
 /* A tree that the runtime took from the host, put on a directory or on a file, as it is one itself. */
 static void op_move(const struct instruction *in)
 {
@@ -172,7 +187,26 @@ static void op_move(const struct instruction *in)
 	if (!directory && is_directory(target))
 		fail(-ENOTDIR, "a file cannot be mounted on a directory");
 	check(attach(tree, target), "mount");
+	if (directory)
+		renew(tree, target);
 	sys_close(target);
+	sys_close(tree);
+}
+
+static void op_detach(const struct instruction *in);
+
+/* Put a copy in the place of what liblxc mounted early: the mounts then are in the order of the spec. */
+static void op_reattach(const struct instruction *in)
+{
+	int fd = (int)check(open_below(in->argument[0].string, O_PATH | O_DIRECTORY), "open");
+	int tree = (int)check(open_tree_at(fd, false), "open");
+
+	sys_close(fd);
+	check(set_attributes(tree, in->argument[1].number, in->argument[2].number, 0, false), "mount options");
+	op_detach(in);
+	fd = (int)check(open_below(in->argument[0].string, O_PATH | O_DIRECTORY), "mount target");
+	check(attach(tree, fd), "mount");
+	sys_close(fd);
 	sys_close(tree);
 }
 
@@ -198,8 +232,23 @@ static void op_detach(const struct instruction *in)
 	int dir = (int)check(open_parent(in->argument[0].string, false, &last), "unmount");
 
 	check(SYS(fchdir, dir, 0, 0, 0, 0, 0), "unmount");
-	check(SYS(umount2, last, 2 /* MNT_DETACH */ | 8 /* UMOUNT_NOFOLLOW */, 0, 0, 0, 0), "unmount");
+	check(SYS(umount2, last, MNT_DETACH_FLAG | UMOUNT_NOFOLLOW_FLAG, 0, 0, 0, 0), "unmount");
 	sys_close(dir);
+}
+
+/* Without a mount namespace of its own the container is in the runtime's, where none of its mounts may be seen: its
+ * root is a copy of the tree that is attached nowhere, and is gone with the last process in it. */
+static void op_leave_mount_namespace(const struct instruction *in)
+{
+	int tree = (int)check(open_tree_at(root_fd, true), "root");
+
+	check(SYS(setns, descriptor(in->argument[0].number), CLONE_NEWNS, 0, 0, 0, 0), "setns");
+	check(SYS(fchdir, tree, 0, 0, 0, 0, 0), "root");
+	check(SYS(chroot, ".", 0, 0, 0, 0, 0), "chroot");
+	sys_close(root_fd);
+	root_fd = (int)check(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
+	sys_close(tree);
+	sys_close(descriptor(in->argument[0].number));
 }
 
 static bool missing(int fd)

@@ -14,7 +14,7 @@ from ..errors import Error, reason
 from ..host import gather_host
 from ..launch import Launch
 from ..spec import encode
-from ..state import Entry, State
+from ..state import CONFIG_FILE_ANNOTATION, Entry, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def create(
     plan = compile_plan(spec, request, host)
     for warning in plan.warnings:
         ctx.log.warn(warning)
+    annotations = {name: text for name, text in spec.annotations.items() if name != CONFIG_FILE_ANNOTATION}
+    spec.annotations = {**annotations, CONFIG_FILE_ANNOTATION: f"{entry.path}/config"}
     write_documents(entry, spec, plan)
     state = State(
         id=request.id,
@@ -88,7 +90,8 @@ def create(
         start_time=0,
         created=now(),
         owner=owner(),
-        annotations=msgspec.json.encode(spec.annotations).decode(),
+        annotations=msgspec.json.encode(annotations).decode(),
+        config_file=f"{entry.path}/config",
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
     )

@@ -18,7 +18,7 @@ DEADLINE = 10.0  # seconds for init to die of SIGKILL; it may have a large addre
 
 def run(ctx: Context, *, id: str, force: bool) -> int:
     """
-    Delete a stopped or created container, with ``force`` any.
+    Delete a stopped container, with ``force`` any.
 
     Raises Error if the container runs, or, without ``force``, if there is none.
     """
@@ -31,7 +31,7 @@ def run(ctx: Context, *, id: str, force: bool) -> int:
             if not force:
                 if state is None:
                     raise NotFoundError(f'container "{id}" does not exist: its creation did not finish')
-                if current not in ("stopped", "created"):
+                if current != "stopped":
                     raise Error(f"cannot delete container {id} that is not stopped: {current}")
             destroy(ctx, entry, state)
     except NotFoundError:
