@@ -100,9 +100,7 @@ class Cgroup:
         cgroup = cls(layout.directories(cgroups_path, id))
         tops = {**layout.controllers, UNIFIED: layout.unified or ""}
         try:
-            found = [
-                path for path, name in cgroup._hierarchies() if not cgroup._make_directory(path, tops[name])
-            ]
+            found = [path for path, name in cgroup._hierarchies() if not cgroup._make_directory(path, tops[name])]
             cgroup._check_unused(found)
             if "cpuset" in cgroup.dirs:
                 cgroup._inherit_cpuset(tops["cpuset"])

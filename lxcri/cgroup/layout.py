@@ -186,7 +186,5 @@ def container_mounts(layout: Layout) -> list[HierarchyMount]:
         links = tuple(names) if len(names) > 1 else ()
         if names[0].startswith("name="):
             data = "none," + data
-        entries.append(
-            HierarchyMount(shown, names[0], links=links, fstype="cgroup", source="cgroup", data=data)
-        )
+        entries.append(HierarchyMount(shown, names[0], links=links, fstype="cgroup", source="cgroup", data=data))
     return entries

@@ -105,9 +105,7 @@ def _max(value: int) -> str:
 
 
 def _pids(value: int, _: object) -> "Iterator[Step]":
-    yield Step(
-        "pids.max", str(value) if value > 0 else "max"
-    )  # docker's and runc's "unlimited" is any negative
+    yield Step("pids.max", str(value) if value > 0 else "max")  # docker's and runc's "unlimited" is any negative
 
 
 def _v1_shares(value: int, _: object) -> "Iterator[Step]":
@@ -223,9 +221,7 @@ def _v1_weight_device(devices: "Any", _: object) -> "Iterator[Step]":
         number = f"{device.major}:{device.minor}"
         if device.weight:
             value = f"{number} {_weight(device.weight)}"
-            yield Step(
-                "blkio.weight_device", value, f"[{i}].weight", otherwise=("blkio.bfq.weight_device", value)
-            )
+            yield Step("blkio.weight_device", value, f"[{i}].weight", otherwise=("blkio.bfq.weight_device", value))
         if device.leaf_weight:
             value = f"{number} {_weight(device.leaf_weight)}"
             yield Step("blkio.leaf_weight_device", value, f"[{i}].leafWeight")
@@ -307,9 +303,7 @@ PROPERTIES = (
     Property("memory.swap", To("memory", _v1_swap), To("memory", _v2_swap)),
     Property("memory.reservation", To("memory", "memory.soft_limit_in_bytes"), To("memory", _v2_reservation)),
     Property("memory.kernel", To("memory", "memory.kmem.limit_in_bytes", optional=True), _NO_KERNEL_LIMIT),
-    Property(
-        "memory.kernelTCP", To("memory", "memory.kmem.tcp.limit_in_bytes", optional=True), _NO_KERNEL_LIMIT
-    ),
+    Property("memory.kernelTCP", To("memory", "memory.kmem.tcp.limit_in_bytes", optional=True), _NO_KERNEL_LIMIT),
     Property(
         "memory.swappiness",
         To("memory", _swappiness),
@@ -325,13 +319,9 @@ PROPERTIES = (
     Property("memory.checkBeforeUpdate", NOTHING, NOTHING),
     Property("pids.limit", To("pids", _pids), To("pids", _pids)),
     Property("blockIO.weight", To("blkio", _v1_weight), To("io", _v2_weight)),
-    Property(
-        "blockIO.leafWeight", To("blkio", _v1_leaf_weight), Without("cgroup2 has no leafWeight", refused=True)
-    ),
+    Property("blockIO.leafWeight", To("blkio", _v1_leaf_weight), Without("cgroup2 has no leafWeight", refused=True)),
     Property("blockIO.weightDevice", To("blkio", _v1_weight_device), To("io", _v2_weight_device)),
-    Property(
-        "blockIO.throttleReadBpsDevice", _v1_throttle("blkio.throttle.read_bps_device"), _v2_throttle("rbps")
-    ),
+    Property("blockIO.throttleReadBpsDevice", _v1_throttle("blkio.throttle.read_bps_device"), _v2_throttle("rbps")),
     Property(
         "blockIO.throttleWriteBpsDevice",
         _v1_throttle("blkio.throttle.write_bps_device"),
@@ -446,9 +436,7 @@ def compile_resources(
 
 def _unified(unified: dict[str, str], layout: "Layout") -> "Iterator[Write]":
     if unified and layout.mode != "v2":
-        raise Error(
-            f"linux.resources.unified: needs a host with cgroup2 alone, this one's layout is {layout.mode}"
-        )
+        raise Error(f"linux.resources.unified: needs a host with cgroup2 alone, this one's layout is {layout.mode}")
     for file, value in unified.items():
         name = f'linux.resources.unified["{file}"]'
         controller, dot, _ = file.partition(".")

@@ -188,9 +188,7 @@ class Kernel:
         return self.allows != any(access in self.exceptions.get(key, ()) for key in matching)
 
 
-def last_match(
-    rules: list[tuple[bool, Numbers, str]], kind: str, major: int, minor: int, access: str
-) -> bool:
+def last_match(rules: list[tuple[bool, Numbers, str]], kind: str, major: int, minor: int, access: str) -> bool:
     allowed = False
     for allow, numbers, accesses in rules:
         matches = all(a is None or a == b for a, b in zip(numbers, (kind, major, minor), strict=True))

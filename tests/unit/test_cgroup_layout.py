@@ -146,9 +146,7 @@ def test_a_path_must_name_a_cgroup_of_its_own(path: str) -> None:
     """Else the container would share the one of the runtime, or of all the host, and die with it."""
     with pytest.raises(Error) as error:
         HYBRID.directories(path, "id")
-    assert str(error.value) == (
-        f'linux.cgroupsPath "{path}": names no cgroup that a container could have for itself'
-    )
+    assert str(error.value) == (f'linux.cgroupsPath "{path}": names no cgroup that a container could have for itself')
 
 
 @pytest.mark.parametrize("path", ["/a\nb", "a\0b"])

@@ -14,9 +14,7 @@ from lxcri.cgroup.resources import PROPERTIES, compile_resources, shares_to_weig
 from lxcri.cgroup.write import Write
 from lxcri.errors import Error
 
-V1_CONTROLLERS = (
-    "cpu cpuacct cpuset memory devices freezer blkio pids net_cls net_prio hugetlb rdma name=systemd"
-)
+V1_CONTROLLERS = "cpu cpuacct cpuset memory devices freezer blkio pids net_cls net_prio hugetlb rdma name=systemd"
 V1 = Layout({name: f"/sys/fs/cgroup/{name}" for name in V1_CONTROLLERS.split()})
 V2 = Layout({}, "/sys/fs/cgroup", ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"])
 HYBRID = Layout({"pids": "/p", "memory": "/m"}, "/u", ["hugetlb"])
@@ -379,9 +377,7 @@ def test_every_property_of_the_document_is_in_the_table() -> None:
     for field in msgspec.structs.fields(spec.Resources):
         if field.encode_name in ("devices", "unified"):
             continue
-        section = getattr(
-            spec, {"blockIO": "BlockIO", "cpu": "CPU"}.get(field.encode_name, field.name.title()), None
-        )
+        section = getattr(spec, {"blockIO": "BlockIO", "cpu": "CPU"}.get(field.encode_name, field.name.title()), None)
         if field.encode_name in ("hugepageLimits", "rdma"):
             names.add(field.encode_name)
         else:
