@@ -76,7 +76,7 @@ def test_config_that_is_not_utf8(bundle: Bundle) -> None:
         (["process", "env"], {"A": "1"}, "$.process.env"),
         (["root", "readonly"], 1, "$.root.readonly"),
         (["mounts", 0, "options"], "ro", "$.mounts[0].options"),
-        (["mounts", 2, "destination"], None, "$.mounts[2].destination"),
+        (["mounts", 2, "destination"], None, "$.mounts[2]"),
         (["linux", "namespaces", 1, "type"], 7, "$.linux.namespaces[1].type"),
         (["linux", "resources", "pids"], {"limit": "many"}, "$.linux.resources.pids.limit"),
         (["linux", "resources", "devices", 0, "allow"], "no", "$.linux.resources.devices[0].allow"),

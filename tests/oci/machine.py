@@ -125,6 +125,7 @@ class Machine:
                 descriptors.add(f"{number} {os.readlink('/proc/self/fd/' + number)}")
         run: set[str] = set()
         for directory, directories, files in os.walk("/run"):
+            directories[:] = [name for name in directories if not name.startswith("@")]  # lxcri's caches
             run.update(os.path.join(directory, name) for name in directories + files)
         uts = os.uname()
         with open("/proc/sys/kernel/domainname") as file:
