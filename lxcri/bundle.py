@@ -10,6 +10,7 @@ from .compile.process import unique_environment
 from .compile.request import Request
 from .configuration import load_configuration
 from .errors import Error, reason
+from .notify import caller_socket
 from .spec import decode_config
 
 TYPE_CHECKING = False
@@ -91,6 +92,7 @@ def load_bundle(
         directory=directory,
         preserve_fds=preserve_fds + listening,
         listen_fds=listening,
+        notify=bool(caller_socket()),
         session_keyring=session_keyring,
         apparmor=switch("apparmor"),
         capabilities=switch("capabilities"),

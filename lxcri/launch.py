@@ -292,6 +292,7 @@ class Launch:
         if start_time is None:
             raise ClosedError
         self.state.pid, self.state.start_time = pid, start_time
+        self.entry.write("state.json", oci_state_json(self.state, "creating", pid) + b"\n")
 
     def _place(self) -> None:
         """Put init in its cgroup. If it just failed and ended, that is what there is to report."""
@@ -305,7 +306,6 @@ class Launch:
 
     def _run_hooks(self) -> None:
         state = oci_state_json(self.state, "creating", self.state.pid)
-        self.entry.write("state.json", state + b"\n")
         for subject, hook in self.plan.host.runtime_hooks:
             # prestart hooks ran after create once, and still get to read so
             seen = (

@@ -1,5 +1,6 @@
 """config.md, "Mounts": each mount as an instruction, in the document's order."""
 
+from .. import notify
 from ..errors import Error
 from ..plan import Builder, Tree
 from ..spec import Mount, Spec
@@ -24,6 +25,8 @@ from .request import Host, Request
 LIBLXC_MOUNTS = {"proc": "/proc", "sysfs": "/sys"}
 """File systems that liblxc mounts at these places: in a user namespace the kernel refuses them after the pivot, unless
 one is fully visible already."""
+
+NOTIFY_PLACE = "/run/notify"
 
 WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
 """File systems whose source and options are no paths. Others are mounted before the pivot, among the host's paths."""
@@ -73,6 +76,9 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
             late.append(destination)
         stage = "root" if is_late or (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup")) else "mounts"
         _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options)
+    if request.notify:
+        tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}")
+        builder.add("mounts", "move", tree.subject, builder.tree(tree), NOTIFY_PLACE)
     return proc_directory
 
 

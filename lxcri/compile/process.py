@@ -1,9 +1,11 @@
 """config.md, "Process": what is done in the last steps before the user's program, and its surroundings."""
 
+from .. import notify
 from ..errors import Error
 from ..plan import Builder, Instruction
 from ..spec import Process, Spec
 from .capabilities import capability_masks
+from .mounts import NOTIFY_PLACE
 from .namespaces import is_new
 from .request import Host, Request
 
@@ -76,6 +78,9 @@ def _compile_program(builder: Builder, process: Process, request: Request) -> No
     if request.listen_fds:
         env = [e for e in env if not e.startswith(("LISTEN_FDS=", "LISTEN_PID="))]
         env += [f"LISTEN_FDS={request.listen_fds}", "LISTEN_PID=1"]
+    if request.notify:
+        env = [e for e in env if not e.startswith("NOTIFY_SOCKET=")]
+        env.append(f"NOTIFY_SOCKET={NOTIFY_PLACE}/{notify.SOCKET}")
     builder.add("ready", "arguments", "process.args", process.args)
     builder.add("ready", "environment", "process.env", env)
     if not any(entry.startswith("HOME=") and len(entry) > len("HOME=") for entry in env):

@@ -16,6 +16,7 @@ class Request(msgspec.Struct):
         directory: its state directory.
         preserve_fds: how many of the caller's descriptors from 3 on it keeps.
         listen_fds: how many of them were passed for socket activation (sd_listen_fds(3)).
+        notify: whether it gets a socket for sd_notify(3).
         session_keyring: whether it gets a new one.
         apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
         hooks: hooks of the runtime itself, which precede those of the spec.
@@ -27,6 +28,7 @@ class Request(msgspec.Struct):
     directory: str
     preserve_fds: int = 0
     listen_fds: int = 0
+    notify: bool = False
     session_keyring: bool = True
     apparmor: bool = True
     capabilities: bool = True

@@ -8,6 +8,7 @@ import time
 
 import msgspec
 
+from .. import notify
 from ..bundle import load_bundle
 from ..compile import compile_plan
 from ..errors import Error, reason
@@ -81,6 +82,8 @@ def create(
     annotations = {name: text for name, text in spec.annotations.items() if name != CONFIG_FILE_ANNOTATION}
     spec.annotations = {**annotations, CONFIG_FILE_ANNOTATION: f"{entry.path}/config"}
     write_documents(entry, spec, plan)
+    if request.notify:
+        os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
     state = State(
         id=request.id,
         oci_version=spec.oci_version,

@@ -33,6 +33,11 @@ def start(ctx: Context, entry: Entry, state: State | None) -> None:
     init = open_init(state)
     if init is None:
         raise Error(f'container "{entry.id}": cannot start a container that has stopped')
+    notification = None
+    if caller := posix.environ.get(b"NOTIFY_SOCKET"):
+        from ..notify import listen
+
+        notification = listen(entry, caller)
     try:
         try:
             tell_init(entry, state)
@@ -52,8 +57,12 @@ def start(ctx: Context, entry: Entry, state: State | None) -> None:
 
                 signal_init(state, init, SIGKILL)
                 raise
+        if notification:
+            notification.forward(state.pid, init)
     finally:
         posix.close(init)
+        if notification:
+            notification.close()
 
 
 class FailedStartError(Error):
