@@ -94,15 +94,33 @@ class Layout:
 
 
 def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[str]]]:
-    """Type, root, mount point and options of each cgroup mount (proc_pid_mountinfo(5))."""
-    for line in mountinfo.splitlines():
+    """Type, root, mount point and options of each cgroup mount that is in sight (proc_pid_mountinfo(5))."""
+    lines = mountinfo.splitlines()
+    places = {}  # by mount id: parent's id, mount point
+    for line in lines:
+        id, parent, _, _, point, _ = line.split(" ", 5)
+        places[id] = parent, point
+    covered = set(places.values())
+    for line in lines:
         if " - cgroup" not in line:
             continue
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         fstype, _, options = after.split(" ", 2)
-        if fstype in ("cgroup", "cgroup2"):
+        if fstype in ("cgroup", "cgroup2") and _in_sight(fields[0], places, covered):
             yield fstype, _unescape(fields[3]), _unescape(fields[4]), frozenset(options.split(","))
+
+
+def _in_sight(id: str, places: dict[str, tuple[str, str]], covered: set[tuple[str, str]]) -> bool:
+    """Whether neither this mount nor one that it lies in has another on top of it."""
+    while id in places:
+        parent, point = places[id]
+        if parent != id and (id, point) in covered:
+            return False
+        if parent == id:
+            break
+        id = parent
+    return True
 
 
 def _unescape(path: str) -> str:

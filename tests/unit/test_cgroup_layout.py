@@ -180,3 +180,20 @@ def test_a_container_on_v2_sees_cgroup2() -> None:
 
 def test_a_container_on_a_host_without_cgroups_sees_none() -> None:
     assert container_mounts(Layout({})) == []
+
+
+def test_a_hierarchy_that_is_covered_is_not_there() -> None:
+    """As on a hybrid host whose cgroup2 mount somebody hid: what cannot be reached cannot be used."""
+    mountinfo = (
+        "20 1 0:5 / / rw - ext4 /dev/vda rw\n"
+        "30 20 0:30 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+        "31 30 0:31 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
+        "32 30 0:32 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+        "33 32 0:33 / /sys/fs/cgroup/unified rw - tmpfs none rw\n"
+    )
+    layout = Layout.parse(mountinfo, "1:pids:/\n0::/\n")
+    assert layout.controllers == {"pids": "/sys/fs/cgroup/pids"}
+    assert layout.unified is None
+    assert (
+        Layout.parse(mountinfo + "34 30 0:34 / /sys/fs/cgroup rw - tmpfs none rw\n", "1:pids:/\n0::/\n").mode == "none"
+    )
