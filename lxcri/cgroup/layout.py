@@ -96,10 +96,10 @@ class Layout:
 def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[str]]]:
     """Type, root, mount point and options of each cgroup mount that is in sight (proc_pid_mountinfo(5))."""
     lines = mountinfo.splitlines()
-    places = {}  # by mount id: parent's id, mount point
+    places = {}  # by mount mount_id: parent's mount_id, mount point
     for line in lines:
-        id, parent, _, _, point, _ = line.split(" ", 5)
-        places[id] = parent, point
+        mount_id, parent, _, _, point, _ = line.split(" ", 5)
+        places[mount_id] = parent, point
     covered = set(places.values())
     for line in lines:
         if " - cgroup" not in line:
@@ -111,15 +111,15 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[st
             yield fstype, _unescape(fields[3]), _unescape(fields[4]), frozenset(options.split(","))
 
 
-def _in_sight(id: str, places: dict[str, tuple[str, str]], covered: set[tuple[str, str]]) -> bool:
+def _in_sight(mount_id: str, places: dict[str, tuple[str, str]], covered: set[tuple[str, str]]) -> bool:
     """Whether neither this mount nor one that it lies in has another on top of it."""
-    while id in places:
-        parent, point = places[id]
-        if parent != id and (id, point) in covered:
+    while mount_id in places:
+        parent, point = places[mount_id]
+        if parent != mount_id and (mount_id, point) in covered:
             return False
-        if parent == id:
+        if parent == mount_id:
             break
-        id = parent
+        mount_id = parent
     return True
 
 
