@@ -96,7 +96,7 @@ class Layout:
 def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[str]]]:
     """Type, root, mount point and options of each cgroup mount that is in sight (proc_pid_mountinfo(5))."""
     lines = mountinfo.splitlines()
-    places = {}  # by mount mount_id: parent's mount_id, mount point
+    places = {}  # by mount id: parent's mount id, mount point
     for line in lines:
         mount_id, parent, _, _, point, _ = line.split(" ", 5)
         places[mount_id] = parent, point
