@@ -70,6 +70,8 @@ def load_bundle(
 
     To the spec are added the runtime's own hooks; of several values of an environment variable the last one stays.
     """
+    if ctx.systemd_cgroup:
+        raise Error("--systemd-cgroup: cgroups made by systemd are not supported, use the cgroupfs driver")
     bundle = os.path.abspath(bundle)
     spec = decode_config(read_config(bundle))
     check_version(spec.oci_version)
