@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "lxcri_only(reason): tests what only lxcri promises; skipped on other runtimes",
-        "runc_differs(reason, run=True): runc 1.1 behaves differently, for this reason",
+        "runc_differs(reason, run=True, strict=True): runc 1.1 behaves differently, for this reason",
         "slow: takes more than a few seconds",
     ):
         config.addinivalue_line("markers", line)
@@ -82,7 +82,7 @@ def _apply_runtime_marks(request: pytest.FixtureRequest) -> None:
     if only and not runtime.is_lxcri:
         pytest.skip(f"only lxcri: {only.args[0]}")
     if differs and runtime.name == "runc":
-        request.applymarker(pytest.mark.xfail(reason=differs.args[0], run=differs.kwargs.get("run", True)))
+        request.applymarker(pytest.mark.xfail(reason=differs.args[0], **differs.kwargs))
 
 
 @pytest.fixture

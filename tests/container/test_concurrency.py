@@ -22,11 +22,24 @@ AT_ONCE = 32
 
 
 def spawn_create(container: Container) -> subprocess.Popen[bytes]:
-    """``create`` in the background, with /dev/null for all of stdio."""
-    return container.runtime.spawn(
-        "create", "--bundle", container.bundle.path, "--pid-file", container.pid_file, container.id,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    """``create`` in the background, with /dev/null for stdin and stdout."""
+    with open(f"{container.pid_file}.errors", "wb") as errors:
+        return container.runtime.spawn(
+            "create", "--bundle", container.bundle.path, "--pid-file", container.pid_file, container.id,
+            stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
+
+
+def outcome(container: Container, command: subprocess.Popen[bytes]) -> str:
+    """Wait for a create: 'created', or its error; a created container is known from then on."""
+    command.wait(120)
+    with open(f"{container.pid_file}.errors") as errors:
+        text = errors.read()
+    if command.returncode == 0:
+        with open(container.pid_file) as file:
+            container.pid = int(file.read())
+        return "created" + text
+    return f"{command.returncode}: {text}"
 
 
 def spawn(container: Container, verb: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -43,10 +56,9 @@ def test_many_creates_at_once(bundle: Bundle) -> None:
     """All succeed, and so do their starts and deletes."""
     containers = [bundle.container("/bin/true") for _ in range(AT_ONCE)]
     bundle.write()
-    assert wait_all([spawn_create(container) for container in containers]) == [0] * AT_ONCE
-    for container in containers:
-        with open(container.pid_file) as file:
-            container.pid = int(file.read())
+    commands = [spawn_create(container) for container in containers]
+    outcomes = [outcome(*pair) for pair in zip(containers, commands, strict=True)]
+    assert set(outcomes) == {"created"}
     assert len({container.pid for container in containers}) == AT_ONCE
     assert wait_all([spawn(container, "start") for container in containers]) == [0] * AT_ONCE
     assert [container.wait() for container in containers] == [0] * AT_ONCE
@@ -54,6 +66,7 @@ def test_many_creates_at_once(bundle: Bundle) -> None:
     assert bundle.runtime.containers() == []
 
 
+@pytest.mark.runc_differs("1.1: sometimes none of them succeeds", strict=False)
 @pytest.mark.parametrize("attempt", range(3))
 def test_creates_of_one_id(new_bundle: Callable[[], Bundle], attempt: int) -> None:
     """Exactly one succeeds, and its container is whole."""
@@ -63,11 +76,11 @@ def test_creates_of_one_id(new_bundle: Callable[[], Bundle], attempt: int) -> No
         bundle = new_bundle()
         containers.append(bundle.container("/bin/sleep", "100", identity=identity))
         bundle.write()
-    codes = wait_all([spawn_create(container) for container in containers])
-    assert sorted(codes) == [0, 1, 1, 1]
-    winner = containers[codes.index(0)]
-    with open(winner.pid_file) as file:
-        winner.pid = int(file.read())
+    commands = [spawn_create(container) for container in containers]
+    outcomes = [outcome(*pair) for pair in zip(containers, commands, strict=True)]
+    assert outcomes.count("created") == 1, outcomes
+    assert all("already exists" in text for text in outcomes if text != "created"), outcomes
+    winner = containers[outcomes.index("created")]
     state = winner.state()
     assert (state["pid"], state["bundle"]) == (winner.pid, winner.bundle.path)
     winner.start()
@@ -93,6 +106,7 @@ def test_deletes_of_one_container(bundle: Bundle) -> None:
     assert bundle.runtime.containers() == []
 
 
+@pytest.mark.runc_differs("1.1: an error, when it meets one that is half gone", strict=False)
 def test_list_while_containers_come_and_go(bundle: Bundle) -> None:
     """A container that is half made or half gone is no error of list."""
     containers = [bundle.container("/bin/true") for _ in range(8)]
@@ -100,9 +114,7 @@ def test_list_while_containers_come_and_go(bundle: Bundle) -> None:
     creates = [spawn_create(container) for container in containers]
     while any(command.poll() is None for command in creates):
         bundle.runtime.call("list", "--quiet").ok()
-    for container in containers:
-        with open(container.pid_file) as file:
-            container.pid = int(file.read())
+    assert {outcome(*pair) for pair in zip(containers, creates, strict=True)} == {"created"}
     deletes = [spawn(container, "delete", "--force") for container in containers]
     while any(command.poll() is None for command in deletes):
         bundle.runtime.call("list", "--format", "json").ok()

@@ -45,11 +45,20 @@ def test_force_kills_what_ignores_signals(bundle: Bundle) -> None:
     assert container.wait(timeout=0.5) == -signal.SIGKILL
 
 
-def test_created_container(bundle: Bundle) -> None:
-    """It is deleted without --force, as runc does."""
+@pytest.mark.runc_differs("1.1 kills and deletes it")
+def test_created_container_is_refused(bundle: Bundle) -> None:
+    """runtime.md: delete of a container that is not stopped MUST have no effect and MUST generate an error."""
     container = bundle.container("/bin/true")
     container.create()
-    container.delete().ok()
+    container.delete().refused(f"cannot delete container {container.id} that is not stopped: created")
+    assert container.status() == "created"
+
+
+def test_created_container_with_force(bundle: Bundle) -> None:
+    """It is killed first."""
+    container = bundle.container("/bin/true")
+    container.create()
+    container.delete("--force").ok()
     container.wait(timeout=0.5)
     assert bundle.runtime.containers() == []
 

@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import machine, process
+from oci import machine, mountinfo, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,11 +167,39 @@ def test_unknown_type_is_refused(bundle: Bundle) -> None:
     bundle.run().refused("galaxy", where="linux.namespaces[5]")
 
 
-@pytest.mark.runc_differs("mounts in the host's namespace, and chroots", run=False)
-def test_missing_mount_namespace_is_refused(bundle: Bundle) -> None:
-    """Without one, pivot_root and the mounts would be the host's."""
+NEEDS_A_MOUNT_NAMESPACE = pytest.mark.runc_differs("mounts in the host's namespace, and chroots", run=False)
+
+
+@NEEDS_A_MOUNT_NAMESPACE
+def test_inherited_mount_namespace(bundle: Bundle) -> None:
+    """The container is in the runtime's, sees its own mounts, and the runtime's namespace has none of them."""
+    before = mountinfo.of_process()
     bundle.without_namespace("mount")
-    bundle.run().refused(where="mount")
+    container = bundle.shell("test -e /proc/1/stat && test -c /dev/null && echo up; exec sleep 100").up()
+    container.wait_output("up")
+    assert identity(container.pid, "mount") == identity("self", "mount")
+    assert mountinfo.of_process() == before
+    assert sorted(os.listdir(container.path("/"))) == sorted(os.listdir(bundle.rootfs))
+
+
+@NEEDS_A_MOUNT_NAMESPACE
+def test_no_namespaces_at_all(bundle: Bundle) -> None:
+    """An empty list: everything is inherited."""
+    bundle.linux["namespaces"] = []
+    bundle.config.pop("hostname")
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] == "proc"]
+    container = bundle.container("/bin/sleep", "100").up()
+    for kind in ("mount", "pid", "network", "ipc", "uts"):
+        assert identity(container.pid, kind) == identity("self", kind)
+
+
+@NEEDS_A_MOUNT_NAMESPACE
+def test_mount_namespace_is_joined_by_path(bundle: Bundle) -> None:
+    """Of another process."""
+    with holder("mount") as pid:
+        bundle.namespace("mount", path=f"/proc/{pid}/ns/mnt")
+        container = bundle.container("/bin/sleep", "100").up()
+        assert identity(container.pid, "mount") == identity(pid, "mount")
 
 
 def test_hostname_is_set_in_a_new_uts_namespace(bundle: Bundle) -> None:

@@ -115,13 +115,10 @@ def test_state_json_is_the_oci_state(bundle: Bundle) -> None:
 
 
 def test_files_are_there_for_the_first_hook(bundle: Bundle) -> None:
-    """A prestart hook can read them; the place is the annotation's."""
+    """A prestart hook, which gets the id on stdin, can read them."""
     out = os.path.join(bundle.path, "out")
-    script = bundle.file(
-        "look",
-        f'#!/bin/sh\nconfig=$(sed \'s/.*"{ANNOTATION}": *"\\([^"]*\\)".*/\\1/\')\nls $(dirname "$config") >{out}\n',
-        0o755,
-    )
+    id_of_state = 's/.*"id": *"\\([^"]*\\)".*/\\1/'
+    script = bundle.file("look", f"#!/bin/sh\nls {bundle.runtime.root}/$(sed '{id_of_state}') >{out}\n", 0o755)
     bundle.config["hooks"] = {"prestart": [{"path": script}]}
     bundle.run().ok()
     with open(out) as file:
@@ -141,7 +138,9 @@ def test_default_root(bundle: Bundle) -> None:
     null = subprocess.DEVNULL
     subprocess.run(argv, check=True, env=ENVIRONMENT, stdin=null, stdout=null, stderr=null, timeout=process.TIMEOUT)
     assert os.listdir("/run/lxcri") == [container.id]
-    subprocess.run([bundle.runtime.path, "delete", container.id], check=True, env=ENVIRONMENT, timeout=process.TIMEOUT)
+    subprocess.run(
+        [bundle.runtime.path, "delete", "--force", container.id], check=True, env=ENVIRONMENT, timeout=process.TIMEOUT
+    )
     assert os.listdir("/run/lxcri") == []
     os.rmdir("/run/lxcri")
 

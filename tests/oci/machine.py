@@ -71,7 +71,7 @@ class Machine:
         self.prefix = f"lxcri-test-{os.getpid()}"  # of every id and cgroup that the tests make
         process.become_subreaper()
         self._real_null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
-        self._real_null_before = self._fact_of_node(os.fstat(self._real_null))
+        self._real_null_before = stat.filemode(os.fstat(self._real_null).st_mode)
         process.unshare(CLONE_NEWNS)
         mount("none", "/", flags=MS_REC | MS_PRIVATE)
         mount("tmpfs", "/run", "tmpfs", data="mode=755")
@@ -84,7 +84,7 @@ class Machine:
 
     def close(self) -> list[str]:
         """Remove the work directory; returns what is wrong with the machine outside of the namespace."""
-        now = self._fact_of_node(os.fstat(self._real_null))
+        now = stat.filemode(os.fstat(self._real_null).st_mode)
         os.close(self._real_null)
         umount("/dev/null")
         umount(self.work)
