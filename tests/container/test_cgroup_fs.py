@@ -243,6 +243,19 @@ def test_cpus_and_memory_nodes_come_from_the_parents(
 
 
 @CPUSET
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two CPUs")
+def test_fewer_cpus_of_a_parent_stay_fewer(make: Callable[..., Cgroup], name: str) -> None:
+    parent = f"{LAYOUT.controllers['cpuset']}/{name}"
+    make(f"/{name}/other")
+    all_cpus = read_text(parent + "/cpuset.cpus")
+    one = all_cpus.strip().partition("-")[0].partition(",")[0]
+    write_text(f"{parent}/other/cpuset.cpus", one)
+    write_text(f"{parent}/cpuset.cpus", one)
+    cgroup = make(f"/{name}/a")
+    assert read_text(cgroup.dirs["cpuset"] + "/cpuset.cpus") == one + "\n" != all_cpus
+
+
+@CPUSET
 def test_the_specs_cpus_precede_the_first_process(make: Callable[..., Cgroup]) -> None:
     first = read_text(LAYOUT.controllers["cpuset"] + "/cpuset.cpus").strip().partition("-")[0].partition(",")[0]
     cgroup = make(writes=limits({"cpu": {"cpus": first}, "pids": {"limit": 7}}))
@@ -372,6 +385,16 @@ def test_memory_and_swap_can_be_raised_and_lowered(make: Callable[..., Cgroup]) 
         for file, wanted in zip(("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), mib, strict=True):
             found = int(value(cgroup, file))
             assert found == wanted if wanted > 0 else found > 1 << 60, (limit, swap)
+
+
+@MEMORY
+def test_a_value_that_no_order_makes_right_is_an_error(make: Callable[..., Cgroup]) -> None:
+    cgroup = make()
+    with pytest.raises(Error) as error:
+        cgroup.apply(limits({"memory": {"limit": -5, "reservation": 4096}}))
+    assert str(error.value) == (
+        f'linux.resources.memory.limit: write "-5" to "{cgroup.dirs["memory"]}/memory.limit_in_bytes": invalid argument'
+    )
 
 
 @MEMORY
@@ -719,10 +742,13 @@ def test_depth_is_no_obstacle(make: Callable[..., Cgroup]) -> None:
 def test_parents_stay_when_a_container_is_deleted(make: Callable[..., Cgroup], name: str) -> None:
     """As with runc: others may have joined them, or have set limits there."""
     cgroup = make(f"/{name}/a/b")
-    Cgroup.from_record(cgroup.record()).remove()
+    cgroup.remove()
     parents = {os.path.dirname(path) for path in cgroup.dirs.values()}
     assert all(os.path.isdir(parent) for parent in parents)
     assert gone(cgroup)
+    for parent in parents:
+        os.rmdir(parent)
+        os.rmdir(os.path.dirname(parent))
 
 
 def test_parents_that_a_failed_create_made_go_unless_others_use_them(make: Callable[..., Cgroup], name: str) -> None:
