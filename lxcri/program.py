@@ -56,6 +56,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     # The process.
     ("arguments", "S"),
     ("environment", "S"),
+    ("personality", "n"),
     ("home", "n"),  # uid: sets HOME from the container's passwd
     ("cwd", "s"),
     ("find_executable", ""),
@@ -63,6 +64,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("rlimit", "nnn"),  # resource, soft, hard
     ("scheduler", "nnnnnnn"),  # policy, flags, nice, priority, runtime, deadline, period
     ("ioprio", "n"),
+    ("memory_policy", "ns"),  # MPOL_* mode with its flags, array of unsigned long: bit N of all for node N
     ("umask", "n"),
     ("apparmor", "s"),
     ("selinux", "s"),

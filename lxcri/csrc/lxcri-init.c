@@ -82,6 +82,9 @@ static void run_instruction(const struct instruction *in)
 	case OP_ENVIRONMENT:
 		op_environment(in);
 		break;
+	case OP_PERSONALITY:
+		check(SYS(personality, in->argument[0].number, 0, 0, 0, 0, 0), "personality");
+		break;
 	case OP_HOME:
 		op_home(in);
 		break;
@@ -104,6 +107,9 @@ static void run_instruction(const struct instruction *in)
 		break;
 	case OP_IOPRIO:
 		check(SYS(ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, in->argument[0].number, 0, 0, 0), "ioprio_set");
+		break;
+	case OP_MEMORY_POLICY:
+		op_memory_policy(in);
 		break;
 	case OP_UMASK:
 		SYS(umask, in->argument[0].number, 0, 0, 0, 0, 0);

@@ -353,6 +353,7 @@ static void op_scheduler(const struct instruction *in)
 		int32_t nice;
 		uint32_t priority;
 		uint64_t runtime, deadline, period;
+		uint32_t util_min, util_max; /* for SCHED_FLAG_UTIL_CLAMP_*: the document has no values, so 0 */
 	} attr = { .size = sizeof(attr) };
 
 	attr.policy = (uint32_t)in->argument[0].number;
@@ -363,6 +364,16 @@ static void op_scheduler(const struct instruction *in)
 	attr.deadline = in->argument[5].number;
 	attr.period = in->argument[6].number;
 	check(SYS(sched_setattr, 0, &attr, 0, 0, 0, 0), "sched_setattr");
+}
+
+static void op_memory_policy(const struct instruction *in)
+{
+	uint64_t size = in->argument[1].number;
+
+	/* set_mempolicy(2) counts one bit too many */
+	check(SYS(set_mempolicy, in->argument[0].number, size ? in->argument[1].string : NULL, size ? 8 * size + 1 : 0, 0, 0,
+		  0),
+	      "set_mempolicy");
 }
 
 static void op_bounding(const struct instruction *in)
