@@ -367,9 +367,9 @@ class Cgroup:
         """
         Remove the container's cgroups that we made, and the ones made in them; what is gone is no error.
 
-        parents: also their parents, if made by this object and without other cgroups. They stay when a
-        container is deleted, as with runc: others may have joined them, or have set limits there. Raises
-        Error if processes do not leave within 2 seconds.
+        parents: also their parents, if they were made for this container and have no other cgroups: delete has
+        to remove what create made (runtime.md, "Delete"). Raises Error if processes do not leave within 2
+        seconds.
         """
         made = set(self.made)
         waiting = [path for path, _ in self._hierarchies() if path in made]
@@ -389,12 +389,14 @@ class Cgroup:
         self.made = []
 
     def record(self) -> list[str]:
-        """What `from_record` needs, as lines: whether we made it, its controllers, the directory."""
+        """What `from_record` needs, as lines: whether we made it, its controllers, the directory; parents first."""
         names: dict[str, list[str]] = {}
         for name, path in self.dirs.items():
             names.setdefault(path, []).append(name or "unified")
         made = set(self.made)
-        return [f"{'made' if path in made else 'found'} {','.join(names[path])} {path}" for path in names]
+        return [f"parent - {path}" for path in self.made if path not in names] + [
+            f"{'made' if path in made else 'found'} {','.join(names[path])} {path}" for path in names
+        ]
 
     @classmethod
     def from_record(cls, lines: Iterable[str]) -> Cgroup:
@@ -402,10 +404,10 @@ class Cgroup:
         cgroup = cls({})
         for line in lines:
             origin, names, path = line.split(" ", 2)
-            for name in names.split(","):
-                cgroup.dirs[UNIFIED if name == "unified" else name] = path
-            if origin == "made":
+            if origin in ("made", "parent"):
                 cgroup.made.append(path)
+            if origin != "parent":
+                cgroup.dirs.update(dict.fromkeys([UNIFIED if n == "unified" else n for n in names.split(",")], path))
         return cgroup
 
 

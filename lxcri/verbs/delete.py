@@ -51,7 +51,7 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
 
         cgroup = Cgroup.from_record(state.cgroup)
         cgroup.kill_all(SIGKILL)  # what does not share init's pid namespace outlived it
-        cgroup.remove()
+        cgroup.remove(parents=True)
     if state.poststop:
         from ..hooks import run_poststop
 
