@@ -739,16 +739,12 @@ def test_depth_is_no_obstacle(make: Callable[..., Cgroup]) -> None:
     assert gone(cgroup)
 
 
-def test_parents_stay_when_a_container_is_deleted(make: Callable[..., Cgroup], name: str) -> None:
-    """As with runc: others may have joined them, or have set limits there."""
+def test_parents_are_removed_with_the_container(make: Callable[..., Cgroup], name: str) -> None:
+    """By delete, which knows of them from the record."""
     cgroup = make(f"/{name}/a/b")
-    cgroup.remove()
-    parents = {os.path.dirname(path) for path in cgroup.dirs.values()}
-    assert all(os.path.isdir(parent) for parent in parents)
+    Cgroup.from_record(cgroup.record()).remove(parents=True)
     assert gone(cgroup)
-    for parent in parents:
-        os.rmdir(parent)
-        os.rmdir(os.path.dirname(parent))
+    assert not any(os.path.exists(os.path.dirname(path)) for path in cgroup.dirs.values())
 
 
 def test_parents_that_a_failed_create_made_go_unless_others_use_them(make: Callable[..., Cgroup], name: str) -> None:
