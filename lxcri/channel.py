@@ -9,7 +9,7 @@ from .errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HOOK = b"M"
 HELLO = b"H"
@@ -74,6 +74,23 @@ class Channel:
             if (level, kind) == (_socket.SOL_SOCKET, SCM_CREDENTIALS):
                 pid = int.from_bytes(data[:4], byteorder)
         return packet, pid
+
+    def expect(self, kind: bytes, warn: Callable[[str], None]) -> int:
+        """
+        Wait for a packet of this kind; return its sender's pid. Warnings that come before it go to `warn`.
+
+        Raises Error for a failure that is reported instead, ClosedError, and TimeoutError.
+        """
+        while True:
+            packet, pid = self.receive()
+            if packet[:1] == WARNING:
+                warn(packet[1:].decode("utf-8", "replace"))
+            elif packet[:1] == FAILED:
+                raise failure(packet)
+            elif packet[:1] == kind:
+                return pid
+            else:
+                raise Error(f"lxcri-init: unexpected message {packet[:1]!r}")
 
     def send(self, kind: bytes, data: bytes = b"") -> None:
         """Send a packet; raises ClosedError when nobody is there to take it."""

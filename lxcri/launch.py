@@ -11,7 +11,7 @@ import lxcffi.log
 
 from . import linux, program
 from .cgroup.fs import Cgroup
-from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, WARNING, Channel, ClosedError, failure
+from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, Channel, ClosedError
 from .compile.namespaces import JOINED_BY_STARTER
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
@@ -82,6 +82,22 @@ def _quote(path: str) -> str:
     return "'" + path.replace("'", "'\\''") + "'"
 
 
+def encode_program(ctx: Context, plan: Plan) -> bytes:
+    """The plan's program, with the compiled filter in its place."""
+    stages = dict(plan.program)
+    if plan.seccomp is not None:
+        compiled = compile_filter(plan.seccomp, f"{ctx.root}/{SECCOMP_CACHE}")
+        if compiled.notify:
+            raise Error("linux.seccomp: SCMP_ACT_NOTIFY is not supported")
+        if compiled.unknown:
+            ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
+        stages["start"] = [
+            (name, subject, (compiled.flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
+            for name, subject, arguments in stages["start"]
+        ]
+    return program.encode([stages[name] for name in program.STAGES])
+
+
 class Launch:
     """
     A container in the making: what has to be undone if it comes to nothing.
@@ -120,7 +136,7 @@ class Launch:
             trees = [self._keep(fd) for fd in take_trees(self.plan.host, sources, users[0] if users else None)]
             preserved = range(3, 3 + self.plan.host.preserve_fds)
             consoles = [console.fileno()] if console else []
-            code = self._keep(sealed_memory("program", self._program()))
+            code = self._keep(sealed_memory("program", encode_program(self.ctx, self.plan)))
             outer = [] if self.plan.host.own_mount_namespace else [self._keep(_open("/proc/self/ns/mnt"))]
             descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees, *outer]
             self._guide(descriptors)
@@ -241,21 +257,6 @@ class Launch:
         listener.listen(16)
         return self._keep(listener.detach())
 
-    def _program(self) -> bytes:
-        """The plan's program, with the compiled filter in its place."""
-        stages = dict(self.plan.program)
-        if self.plan.seccomp is not None:
-            compiled = compile_filter(self.plan.seccomp, f"{self.ctx.root}/{SECCOMP_CACHE}")
-            if compiled.notify:
-                raise Error("linux.seccomp: SCMP_ACT_NOTIFY is not supported")
-            if compiled.unknown:
-                self.ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
-            stages["start"] = [
-                (name, subject, (compiled.flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
-                for name, subject, arguments in stages["start"]
-            ]
-        return program.encode([stages[name] for name in program.STAGES])
-
     def _fork_starter(self, joins: list[int]) -> None:
         helper = self._keep(open_helper())
         self._starter = os.fork()
@@ -315,19 +316,10 @@ class Launch:
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
-        while True:
-            try:
-                packet, pid = self._channel.receive()
-            except TimeoutError:
-                raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
-            if packet[:1] == WARNING:
-                self.ctx.log.warn(packet[1:].decode("utf-8", "replace"))
-                continue
-            if packet[:1] == FAILED:
-                raise failure(packet)
-            if packet[:1] != kind:
-                raise Error(f"lxcri-init: unexpected message {packet[:1]!r}")
-            return pid
+        try:
+            return self._channel.expect(kind, self.ctx.log.warn)
+        except TimeoutError:
+            raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
 
     def _end_starter(self) -> None:
         """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
