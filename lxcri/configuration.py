@@ -8,7 +8,7 @@ import os
 import msgspec
 
 from .errors import Error, reason
-from .spec import Hooks
+from .spec import Hooks, decode
 
 
 class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -36,7 +36,4 @@ def load_configuration(path: str) -> Configuration:
         raise Error(f"{path}: {reason(e)}") from e
     with open(fd, "rb") as file:
         data = file.read()
-    try:
-        return msgspec.json.decode(data, type=Configuration)
-    except msgspec.MsgspecError as e:
-        raise Error(f"{path}: {e}") from None
+    return decode(data, Configuration, path)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 HOOKS_FILE = "hooks.json"
 ALL_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
 """All that can have another disposition than the default one: Python ignores some of them."""
+LONGEST_WAIT = 2_000_000
+"""Seconds; poll(2) has 31 bits for milliseconds."""
 OUTPUT_SHOWN = 256
 """Bytes of a failed hook's output that its error shows."""
 
@@ -42,7 +44,7 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
             os.close(here)
         pidfd = os.pidfd_open(pid)
         try:
-            ended = hook.timeout is None or wait_exit(pidfd, hook.timeout)
+            ended = hook.timeout is None or wait_exit(pidfd, min(hook.timeout, LONGEST_WAIT))
         finally:
             os.close(pidfd)
         if not ended:

@@ -43,7 +43,7 @@ def _free_directory(rootfs: str, uses: list[str]) -> str:
         names = sorted(entry.name for entry in os.scandir(rootfs) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return ""
-    usable = [name for name in names if " " not in name and "\\" not in name and not name.startswith("#")]
+    usable = [name for name in names if not set(" \t\n\\") & set(name) and not name.startswith("#")]
     free = [name for name in usable if not any((use + "/").startswith(f"/{name}/") for use in uses)]
     return (free or usable or [""])[0]
 

@@ -6,6 +6,7 @@ import msgspec
 
 from . import program
 from .cgroup.write import Write
+from .errors import Error
 from .spec import Hook, Seccomp
 
 Instruction = tuple[str, str, tuple[Any, ...]]
@@ -112,9 +113,12 @@ class Builder:
         self.joins: list[Join] = []
         self.warnings: list[str] = []
 
-    def item(self, key: str, value: str | int) -> None:
-        """Append a config item of liblxc."""
-        self.items.append((key, str(value)))
+    def item(self, key: str, value: str | int, subject: str = "") -> None:
+        """Append a config item of liblxc; raises Error if it does not fit on a line of its config files."""
+        text = str(value)
+        if "\n" in text:
+            raise Error(f"{subject or key}: a line break")
+        self.items.append((key, text))
 
     def add(self, stage: str, operation: str, subject: str, *arguments: Any) -> None:
         """Append an instruction to a stage of the program."""

@@ -1,8 +1,10 @@
 """From the OCI document to the Plan: pure, one module per section of the document."""
 
+import msgspec
+
 from ..errors import Error
 from ..plan import Builder, HostPart, Plan
-from ..spec import Spec
+from ..spec import Linux, Spec
 from . import cgroups, devices, hooks, mounts, namespaces, process, root, unsupported
 from .request import Host, Request
 
@@ -16,8 +18,10 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     """The Plan for a container of this spec; raises Error where the spec asks for what cannot be done."""
     if spec.process is None:
         raise Error("process: missing: a container is created with its process")
-    if spec.linux is None:
-        raise Error("linux: missing")
+    if spec.linux is None:  # which it may be: a container without namespaces
+        spec = msgspec.structs.replace(spec, linux=Linux())
+    assert spec.process is not None
+    assert spec.linux is not None
     unsupported.refuse(spec)
     builder = Builder()
     terminal = spec.process.terminal

@@ -1,5 +1,6 @@
 """config.md, "Linux Process": the capabilities and their numbers (capabilities(7))."""
 
+from ..errors import Error
 from ..plan import Builder
 from ..spec import Capabilities
 
@@ -16,19 +17,27 @@ CAP_MKNOD = NUMBERS["CAP_MKNOD"]
 
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
+CONTAINED = (("effective", "permitted"), ("inheritable", "bounding"))
+"""What capset(2) refuses unless the one set is within the other."""
+
+
+def capability_names(mask: int) -> str:
+    """The capabilities of a mask, for people."""
+    return ", ".join([name for name, number in NUMBERS.items() if mask >> number & 1])
+
 
 def capability_masks(builder: Builder, capabilities: Capabilities | None, grantable: int) -> dict[str, int]:
     """
     The five sets as masks, bit N for capability N.
 
     What is unknown, not ours to grant, or ambient without being permitted and inheritable (which the kernel refuses)
-    is left out with a warning, as the document wants.
+    is left out with a warning, as the document wants. Raises Error for sets that the kernel refuses as a whole.
     """
     masks = dict.fromkeys(SETS, 0)
     left_out: set[str] = set()
     for name in SETS if capabilities else ():
         for capability in getattr(capabilities, name):
-            number = NUMBERS.get(capability.upper())
+            number = NUMBERS.get(capability)
             if number is None or not grantable >> number & 1:
                 left_out.add(capability)
             else:
@@ -38,4 +47,7 @@ def capability_masks(builder: Builder, capabilities: Capabilities | None, granta
     masks["ambient"] &= ~without
     if left_out:
         builder.warn(f"process.capabilities: unknown or not to be granted here: {', '.join(sorted(left_out))}")
+    for name, other in CONTAINED:
+        if more := masks[name] & ~masks[other]:
+            raise Error(f"process.capabilities.{name}: {capability_names(more)}: not in {other}")
     return masks

@@ -1,5 +1,7 @@
 """config.md, "Mounts": each mount as an instruction, in the document's order."""
 
+from posixpath import normpath
+
 from .. import notify
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -18,6 +20,7 @@ from .options import (
     MS_SHARED,
     Options,
     attributes_of,
+    is_bind,
     parse_options,
 )
 from .request import Host, Request
@@ -30,6 +33,12 @@ NOTIFY_PLACE = "/run/notify"
 
 WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
 """File systems whose source and options are no paths. Others are mounted before the pivot, among the host's paths."""
+
+DATA_MAX = 4095
+"""Bytes of a file system's own options; mount(2) takes a page, and cuts off the rest without a word."""
+
+TMPFS_MODE = "mode=7777,"
+"""What lxcri-init may put before those of a tmpfs."""
 
 ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
 
@@ -47,7 +56,7 @@ def is_below(path: str, directory: str) -> bool:
 def needs_pre_pivot(mounts: list[Mount]) -> bool:
     """Whether a file system is mounted whose source or options may be paths of the host."""
     return any(
-        mount.type and mount.type not in WITHOUT_HOST_PATHS and not parse_options(mount.options, "", mount.type).bind
+        mount.type and mount.type not in WITHOUT_HOST_PATHS and not is_bind(mount.options, mount.type)
         for mount in mounts
     )
 
@@ -56,12 +65,13 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
     """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
     proc_directory = _compile_liblxc_mounts(builder, spec, host, pre_pivot=pre_pivot)
     late: list[str] = []
+    covered: set[str] = set()
     for i, mount in enumerate(spec.mounts):
         subject = f'mounts[{i}] "{mount.destination}"'
         if not mount.destination:
             raise Error(f"mounts[{i}]: destination: empty")
         destination = clean_path(mount.destination)
-        if destination == "/":
+        if normpath(destination) == "/":
             raise Error(f"{subject}: the root itself cannot be mounted over")
         options = parse_options(mount.options, subject, mount.type)
         if options.without_effect:
@@ -75,7 +85,9 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         if is_late:
             late.append(destination)
         stage = "root" if is_late or (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup")) else "mounts"
-        _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options)
+        by_liblxc = LIBLXC_MOUNTS.get(mount.type or "") == destination and destination not in covered
+        covered.add(destination)
+        _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options, by_liblxc)
     if request.notify:
         tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}")
         builder.add("mounts", "move", tree.subject, builder.tree(tree), NOTIFY_PLACE)
@@ -114,6 +126,7 @@ def _compile_mount(
     mount: Mount,
     destination: str,
     options: Options,
+    by_liblxc: bool,
 ) -> None:
     if mount.type in ("cgroup", "cgroup2") and not options.bind:
         cgroups.compile_mount(builder, host, stage, subject, destination, options, unshared=is_present(spec, "cgroup"))
@@ -121,7 +134,7 @@ def _compile_mount(
         _compile_bind(builder, request, stage, subject, mount, destination, options)
     elif not mount.type:
         raise Error(f"{subject}: neither a type nor the option bind or rbind")
-    elif LIBLXC_MOUNTS.get(mount.type) == destination and not options.data:
+    elif by_liblxc and not options.data:
         set_ = attributes_of(options.flags)
         builder.add(stage, "reattach", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME))
     else:
@@ -139,7 +152,10 @@ def _compile_file_system(
     flags = options.flags
     if options.copy_up and mount.type != "tmpfs":
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
-    if mount.type == "tmpfs" and flags & MS_RDONLY:  # things are still to be put in it
+    limit = DATA_MAX - len(TMPFS_MODE) if mount.type == "tmpfs" else DATA_MAX
+    if len(options.data.encode("utf-8", "surrogateescape")) > limit:
+        raise Error(f"{subject}: options: longer than {limit} bytes")
+    if flags & MS_RDONLY and (mount.type == "tmpfs" or destination == "/dev"):  # things are still to be put in it
         flags &= ~MS_RDONLY
         builder.add("root", "attributes", subject, destination, ATTR_RDONLY, 0, 0)
     source = mount.source if mount.source is not None else mount.type

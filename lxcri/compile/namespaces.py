@@ -23,8 +23,14 @@ JOINED_BY_LIBLXC = ("user", "mount")
 JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup")
 """Types that a process can join before it has liblxc clone init, which then is born in them."""
 
+NO_ID = 2**32 - 1
+"""(uid_t)-1: no id, but "leave it as it is" to the calls that set one."""
+
 CLOCKS = ("boottime", "monotonic")
 """Clocks of a time namespace that have an offset (time_namespaces(7))."""
+
+SECOND = 1_000_000_000
+"""Nanoseconds."""
 
 
 def is_present(spec: Spec, kind: str) -> bool:
@@ -69,16 +75,15 @@ def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
                 builder.add("root", "unshare_cgroup", "linux.namespaces")
             elif namespace.type != "time":  # liblxc can set seconds or nanoseconds, not both
                 clone.append(name)
-        elif namespace.type in JOINED_BY_STARTER:
-            if not namespace.path.startswith("/"):
-                raise Error(f'{subject}: path "{namespace.path}" is not absolute')
-            builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
-        elif namespace.type in JOINED_BY_LIBLXC:
-            builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
-            builder.item(f"lxc.namespace.share.{name}", namespace.path)
-        else:
+            continue
+        if not namespace.path.startswith("/"):
+            raise Error(f'{subject}: path "{namespace.path}" is not absolute')
+        if namespace.type not in (*JOINED_BY_STARTER, *JOINED_BY_LIBLXC):
             what = f"joining an existing {namespace.type} namespace is not supported"
             raise Error(f'{subject}: path "{namespace.path}": {what}')
+        builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
+        if namespace.type in JOINED_BY_LIBLXC:
+            builder.item(f"lxc.namespace.share.{name}", namespace.path, f"{subject}: path")
     if "mount" not in seen:
         clone.append(TYPES["mount"][0])  # for the set-up alone
         if "user" in seen:
@@ -100,6 +105,12 @@ def _compile_id_mappings(builder: Builder, spec: Spec, host: Host) -> None:
         return
     if is_new(spec, "user") and not (linux.uid_mappings and linux.gid_mappings):
         raise Error("linux.namespaces: a new user namespace needs linux.uidMappings and linux.gidMappings")
+    for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
+        for i, mapping in enumerate(mappings):
+            if not mapping.size:
+                raise Error(f"linux.{name}[{i}].size: 0")
+            if max(mapping.container_id, mapping.host_id) + mapping.size > NO_ID:
+                raise Error(f"linux.{name}[{i}]: goes beyond the last id, {NO_ID - 1}")
     for letter, mappings in zip("ug", id_mappings(spec, host), strict=True):
         for mapping in mappings:
             builder.item("lxc.idmap", f"{letter} {mapping.container_id} {mapping.host_id} {mapping.size}")
@@ -112,9 +123,11 @@ def time_offsets(spec: Spec) -> str | None:
         if spec.linux.time_offsets:
             raise Error("linux.timeOffsets: not possible without a new time namespace")
         return None
-    for clock in spec.linux.time_offsets:
+    for clock, offset in spec.linux.time_offsets.items():
         if clock not in CLOCKS:
             raise Error(f'linux.timeOffsets: clock "{clock}" does not exist')
+        if offset.nanosecs >= SECOND:
+            raise Error(f"linux.timeOffsets.{clock}.nanosecs: {offset.nanosecs} is a second or more")
     return "".join([f"{clock} {o.secs} {o.nanosecs}\n" for clock, o in spec.linux.time_offsets.items()])
 
 
@@ -138,6 +151,6 @@ def _compile_names(builder: Builder, spec: Spec) -> str:
     if not spec.hostname:
         return ""
     if is_new(spec, "uts"):
-        builder.item("lxc.uts.name", spec.hostname)
+        builder.item("lxc.uts.name", spec.hostname, "hostname")
         return ""
     return spec.hostname

@@ -110,7 +110,7 @@ PROPAGATION = {
 BINDS = {"bind": False, "rbind": True}
 """Bind options: whether the mounts below the source come along."""
 
-NO_OPERATION = ("defaults",)
+NO_OPERATION = ("", "defaults")
 
 
 class Options(NamedTuple):
@@ -119,12 +119,12 @@ class Options(NamedTuple):
     Args:
         bind, recursive_bind: whether it is a bind mount, and of all mounts below the source.
         flags: what is set of mount(2)'s flags in the end.
-        named: all flags that options named, whether they set or cleared them.
         set, clear: attributes for the bind mount; attributes that no option names stay the source's.
         recursive_set, recursive_clear: the same for it and all mounts below.
         propagation: (MS_SHARED, ..., whether recursively), in order.
         copy_up: tmpcopyup.
         data: all that is none of these, for the file system.
+        without_effect: options that a bind mount ignores.
     """
 
     bind: bool
@@ -138,6 +138,11 @@ class Options(NamedTuple):
     copy_up: bool
     data: str
     without_effect: tuple[str, ...]
+
+
+def is_bind(options: list[str], mount_type: str | None) -> bool:
+    """Whether these options are those of a bind mount."""
+    return mount_type == "bind" or any(option in BINDS for option in options)
 
 
 def attributes_of(flags: int) -> int:
@@ -171,7 +176,7 @@ def _named_attributes(named: dict[int, bool]) -> tuple[int, int]:
 
 def parse_options(options: list[str], subject: str, mount_type: str | None) -> Options:
     """What these options mean; where they contradict each other the last one counts."""
-    bind, recursive_bind, copy_up = mount_type == "bind", False, False
+    bind, recursive_bind, copy_up = is_bind(options, mount_type), False, False
     named: dict[int, bool] = {}
     recursive: dict[int, bool] = {}
     propagation: list[tuple[int, bool]] = []
@@ -182,7 +187,7 @@ def parse_options(options: list[str], subject: str, mount_type: str | None) -> O
             named.pop(flag, None)
             named[flag] = on
         elif option in BINDS:
-            bind, recursive_bind = True, BINDS[option]
+            recursive_bind = BINDS[option]
         elif option in PROPAGATION:
             propagation.append(PROPAGATION[option])
         elif option in RECURSIVE:

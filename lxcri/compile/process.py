@@ -6,7 +6,7 @@ from ..plan import Builder, Instruction
 from ..spec import Process, Spec
 from .capabilities import capability_masks
 from .mounts import NOTIFY_PLACE
-from .namespaces import is_new
+from .namespaces import NO_ID, host_id, id_mappings, is_new, is_present
 from .request import Host, Request
 
 RLIMITS = {
@@ -30,6 +30,9 @@ RLIMITS = {
 }
 
 DEFAULT_UMASK = 0o022
+
+SIZE_MAX = 0xFFFF
+"""Rows or columns of a terminal (ioctl_tty(2))."""
 
 
 def unique_environment(env: list[str]) -> list[str]:
@@ -56,6 +59,8 @@ def compile_process(
     if process.terminal:
         size = process.console_size
         rows, columns = (size.height, size.width) if size else (0, 0)
+        if max(rows, columns) > SIZE_MAX:
+            raise Error(f"process.consoleSize: {max(rows, columns)} is more than {SIZE_MAX}")
         builder.add("root", "console", "process.terminal", console, rows, columns, process.user.uid)
     if not request.session_keyring:
         # A new one is liblxc's default. Against its manual, 1 is what keeps the caller's (confile.c sets
@@ -65,12 +70,26 @@ def compile_process(
         if not -1000 <= process.oom_score_adj <= 1000:
             raise Error(f"process.oomScoreAdj: {process.oom_score_adj} is not between -1000 and 1000")
         builder.item("lxc.proc.oom_score_adj", process.oom_score_adj)
+    _check_user(spec, process, host)
     _compile_program(builder, process, request)
     _compile_rlimits(builder, process)
     umask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     builder.add("start", "umask", "process.user.umask", umask)
     _compile_labels(builder, process, request, host)
     _compile_privileges(builder, spec, process, request, host, preserved)
+
+
+def _check_user(spec: Spec, process: Process, host: Host) -> None:
+    """Raise Error for ids that do not exist, or not in the container's user namespace."""
+    user = process.user
+    uids, gids = id_mappings(spec, host)
+    groups = [(f"additionalGids[{i}]", gid, gids) for i, gid in enumerate(user.additional_gids)]
+    for name, number, mappings in (("uid", user.uid, uids), ("gid", user.gid, gids), *groups):
+        if number == NO_ID:
+            raise Error(f"process.user.{name}: {number} is no id")
+        # of a joined namespace that cannot be looked into there are none, which is an error of its own
+        if is_present(spec, "user") and mappings and host_id(mappings, number) < 0:
+            raise Error(f"process.user.{name}: {number} has no mapping in the user namespace")
 
 
 def _compile_program(builder: Builder, process: Process, request: Request) -> None:
@@ -98,6 +117,8 @@ def _compile_rlimits(builder: Builder, process: Process) -> None:
         if rlimit.type in seen:
             raise Error(f"{subject}: a second {rlimit.type}")
         seen.add(rlimit.type)
+        if rlimit.soft > rlimit.hard:
+            raise Error(f"{subject} {rlimit.type}: the soft limit is above the hard one")
         builder.add("start", "rlimit", f"{subject} {rlimit.type}", RLIMITS[rlimit.type], rlimit.soft, rlimit.hard)
 
 

@@ -24,8 +24,8 @@ def compile_root(builder: Builder, spec: Spec, request: Request) -> str:
     """Items for the root file system; return its path."""
     if spec.root is None:
         raise Error("root: missing")
-    builder.item("lxc.rootfs.path", f"dir:{request.rootfs}")
-    builder.item("lxc.rootfs.mount", request.rootfs)
+    builder.item("lxc.rootfs.path", f"dir:{request.rootfs}", "root.path")
+    builder.item("lxc.rootfs.mount", request.rootfs, "root.path")
     for key, value in ITEMS:
         builder.item(key, value)
     _compile_propagation(builder, spec)
@@ -45,6 +45,8 @@ def _compile_propagation(builder: Builder, spec: Spec) -> None:
     if kind != MS_SLAVE:  # which it is already
         builder.add("root", "propagation", "linux.rootfsPropagation", "/", kind, recursive)
 
+
+SWAPPED = str.maketrans("./", "/.")
 
 SYSCTL_NAMESPACES = {
     # prefix or name: the namespace that makes it the container's own (sysctl(2), namespaces(7))
@@ -75,7 +77,7 @@ def _dotted(name: str) -> str:
     first = next((c for c in name if c in "./"), ".")
     if first == ".":
         return name
-    return name.translate(str.maketrans("./", "/."))
+    return name.translate(SWAPPED)
 
 
 def compile_sysctl(builder: Builder, spec: Spec) -> None:
@@ -85,15 +87,16 @@ def compile_sysctl(builder: Builder, spec: Spec) -> None:
         subject = f'linux.sysctl "{key}"'
         name = _dotted(key)
         namespace = _sysctl_namespace(name)
-        if ".." in name.replace("/", ".").split(".") or not all(name.split(".")):
+        file = name.translate(SWAPPED)
+        if not all(part.strip(".") for part in file.split("/")):
             raise Error(f"{subject}: not a name of a sysctl")
         if namespace is None:
             raise Error(f"{subject}: not in a separate kernel namespace")
         if not namespaces.is_present(spec, namespace):
             raise Error(f"{subject}: not permitted without a {namespace} namespace of the container's own")
-        if key == "kernel.hostname" and spec.hostname:
-            raise Error(f"{subject}: in conflict with hostname")
-        builder.add("root", "sysctl", subject, name.translate(str.maketrans("./", "/.")), value)
+        if (name, True) in (("kernel.hostname", bool(spec.hostname)), ("kernel.domainname", bool(spec.domainname))):
+            raise Error(f"{subject}: in conflict with {name.removeprefix('kernel.')}")
+        builder.add("root", "sysctl", subject, file, value)
 
 
 def compile_paths(builder: Builder, spec: Spec) -> None:

@@ -88,6 +88,7 @@ __all__ = [
     "TimeOffset",
     "User",
     "WeightDevice",
+    "decode",
     "decode_config",
     "decode_hooks",
     "decode_process",
@@ -99,26 +100,27 @@ _T = TypeVar("_T")
 
 _DIGITS = b"".join(b"0" if byte in b"0123456789" else b" " for byte in range(256))
 _LONG_NUMBER = b"0" * len(str(U64_MAX))
+_NUL = b"\\u0000"
 
 
 def decode_config(data: bytes, name: str = "config.json") -> Spec:
     """Decode a config.json (config.md); raises Error, beginning with `name`, with the JSON path at fault."""
-    return _decode(data, Spec, name)
+    return decode(data, Spec, name)
 
 
 def decode_process(data: bytes, name: str = "process") -> Process:
     """Decode a `process` object, as `exec --process` gets it; raises Error like decode_config."""
-    return _decode(data, Process, name)
+    return decode(data, Process, name)
 
 
 def decode_resources(data: bytes, name: str = "resources") -> Resources:
     """Decode a `linux.resources` object, as `update --resources` gets it; raises Error like decode_config."""
-    return _decode(data, Resources, name)
+    return decode(data, Resources, name)
 
 
 def decode_hooks(data: bytes, name: str = "hooks.json") -> Hooks:
     """Decode a `hooks` object; raises Error like decode_config."""
-    return _decode(data, Hooks, name)
+    return decode(data, Hooks, name)
 
 
 def encode(obj: Base) -> bytes:
@@ -126,11 +128,12 @@ def encode(obj: Base) -> bytes:
     return msgspec.json.encode(obj)
 
 
-def _decode(data: bytes, struct: type[_T], name: str) -> _T:
+def decode(data: bytes, struct: type[_T], name: str) -> _T:
+    """Decode a Struct of these, or one that has some; raises Error like decode_config."""
     try:
         # Only a document with a number of 20 digits or more can have one above uint64.
-        if _LONG_NUMBER in data.translate(_DIGITS):
-            _refuse_above_u64(msgspec.json.decode(data), "$")
+        if _NUL in data or _LONG_NUMBER in data.translate(_DIGITS):
+            _refuse_what_c_cannot_hold(msgspec.json.decode(data), "$")
         try:
             return msgspec.json.decode(data, type=struct)
         except msgspec.ValidationError as error:
@@ -157,12 +160,16 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _refuse_above_u64(value: Any, path: str) -> None:
+def _refuse_what_c_cannot_hold(value: Any, path: str) -> None:
+    """Numbers above uint64, and strings that C would end at a NUL in them."""
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_above_u64(item, f"{path}.{key}")
+            _refuse_what_c_cannot_hold(key, path)
+            _refuse_what_c_cannot_hold(item, f"{path}.{key}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_above_u64(item, f"{path}[{index}]")
+            _refuse_what_c_cannot_hold(item, f"{path}[{index}]")
+    elif isinstance(value, str) and "\0" in value:
+        raise msgspec.ValidationError(f"Expected `str` without NUL - at `{path}`")
     elif isinstance(value, int) and value > U64_MAX:
         raise msgspec.ValidationError(f"Expected `int` <= {U64_MAX} - at `{path}`")
