@@ -92,6 +92,17 @@ class Channel:
             else:
                 raise Error(f"lxcri-init: unexpected message {packet[:1]!r}")
 
+    def expect_end(self, warn: Callable[[str], None]) -> None:
+        """Wait until no sender is left; raises Error for a failure that is reported before."""
+        try:
+            self.expect(b"", warn)
+        except ClosedError:
+            pass
+
+    def send_failure(self, text: str) -> None:
+        """From the inner end, before there is a helper: report a failure."""
+        self.inner.send(FAILED + bytes(4) + text.encode("utf-8", "replace"))
+
     def send(self, kind: bytes, data: bytes = b"") -> None:
         """Send a packet; raises ClosedError when nobody is there to take it."""
         try:

@@ -11,7 +11,7 @@ import lxcffi.log
 
 from . import linux, program
 from .cgroup.fs import Cgroup
-from .channel import CONTINUE, FAILED, HELLO, HOOK, PLACED, READY, SAVED, Channel, ClosedError
+from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, Channel, ClosedError
 from .compile.namespaces import JOINED_BY_STARTER
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
@@ -340,7 +340,7 @@ class Launch:
         except BaseException as e:  # noqa: BLE001 (nothing may return from here into the parent's code)
             text = str(e) if isinstance(e, Error) else f"starter: {e}"
             if not isinstance(e, lxcffi.LxcError):
-                self._channel.inner.send(FAILED + b"\0\0\0\0" + text.encode("utf-8", "replace"))
+                self._channel.send_failure(text)
         finally:
             os._exit(1)
 
