@@ -108,10 +108,12 @@ def test_bad_ids_are_refused(bundle: Bundle, identity: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["state", "start", "kill", "delete"])
-@pytest.mark.parametrize("identity", ["..", "../../tmp", "/etc", ""])
-def test_bad_ids_are_refused_by_every_verb(bundle: Bundle, verb: str, identity: str) -> None:
-    """A root program must not be led out of its state directory."""
-    bundle.runtime.call(verb, identity).refused()
+def test_bad_ids_are_refused_by_every_verb(bundle: Bundle, verb: str) -> None:
+    """A root program must not be led out of its state directory. There are runtimes that delete what the id names."""
+    victim = bundle.directory("victim")
+    for identity in (victim, os.path.relpath(victim, bundle.runtime.root), ""):
+        bundle.runtime.call(verb, identity).refused()
+        assert os.path.isdir(victim)
 
 
 def test_taken_id_is_refused(bundle: Bundle) -> None:
