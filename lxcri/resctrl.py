@@ -1,0 +1,193 @@
+"""
+Groups of resctrl: shares of caches and of memory bandwidth (config-linux.md, "IntelRdt").
+
+A directory of the file system is a class of service, and one in its mon_groups a monitoring group. Making one makes
+the kernel's files in it, removing one gives its tasks back to the group above.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from .cgroup.fs import read_text, write_text
+from .errors import Error, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .spec import IntelRdt
+
+DEFAULT_CLASS = "/"
+STATUS = "info/last_cmd_status"
+"""Below the root: why the kernel refused the last write, in words."""
+ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
+
+
+def mount_point(mountinfo: str) -> str:
+    """Where resctrl is mounted, as /proc/self/mountinfo tells; raises Error if it is not."""
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        if fields[fields.index("-", 6) + 1] == "resctrl" and fields[3] == "/":
+            path = fields[4]
+            for escape, character in ESCAPES:
+                path = path.replace(escape, character)
+            return path
+    raise Error("linux.intelRdt: no resctrl file system is mounted")
+
+
+def lines_of(rdt: IntelRdt) -> list[str]:
+    """All that is for the file schemata, in the document's order."""
+    texts = [rdt.l3_cache_schema, rdt.mem_bw_schema, *rdt.schemata]
+    return [line for text in texts if text for line in text.split("\n") if line]
+
+
+def parse_schemata(lines: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Values by resource and domain, without what says the same: blanks, leading zeros, upper case."""
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        resource, _, domains = line.partition(":")
+        values = found.setdefault(resource.strip(), {})
+        for domain in domains.split(";"):
+            number, _, value = domain.partition("=")
+            values[_plain(number)] = _plain(value)
+    return found
+
+
+def _plain(value: str) -> str:
+    text = value.strip().lower()
+    return text.lstrip("0") or text[:1]
+
+
+def difference(wanted: Iterable[str], present: Iterable[str]) -> str:
+    """What of the wanted schemata is otherwise in those present; "" if nothing is."""
+    have = parse_schemata(present)
+    for resource, domains in parse_schemata(wanted).items():
+        for number, value in domains.items():
+            if resource not in have:
+                return f"has no {resource}"
+            if number not in have[resource]:
+                return f"{resource} has no domain {number}"
+            if have[resource][number] != value:
+                return f"{resource} of domain {number} is {have[resource][number]}, not {value}"
+    return ""
+
+
+class Group:
+    """
+    A container's class of service, and its monitoring group.
+
+    Attributes:
+        path: directory of the class.
+        monitoring: directory of the monitoring group, "" if it has none.
+        owned: directories to be removed with the container, children first.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.path = root
+        self.monitoring = ""
+        self.owned: list[str] = []
+        self._root = root
+        self._made: list[str] = []
+
+    @classmethod
+    def make(cls, rdt: IntelRdt, id: str, root: str) -> Group:
+        """Make or find what linux.intelRdt says for this container in the resctrl that is mounted at root."""
+        group = cls(root)
+        try:
+            group._take_class(rdt, id)
+            if rdt.enable_monitoring:
+                group.monitoring = f"{group.path}/mon_groups/{id}"
+                group._mkdir(group.monitoring, "linux.intelRdt.enableMonitoring")
+                group.owned.insert(0, group.monitoring)
+        except BaseException:
+            group.undo()
+            raise
+        return group
+
+    def place(self, pid: int) -> None:
+        """Put a process into the class and the monitoring group."""
+        for directory in filter(None, (self.path, self.monitoring)):
+            self._write(f"{directory}/tasks", str(pid), "linux.intelRdt")
+
+    def undo(self) -> None:
+        """Remove all that was made, for a container that came to nothing; but a class that others already use stays."""
+        unused = [path for path in self._made if path in self.owned or not _tasks(path)]
+        remove(reversed(unused))
+
+    def _take_class(self, rdt: IntelRdt, id: str) -> None:
+        name, lines = rdt.clos_id or id, lines_of(rdt)
+        subject = f'linux.intelRdt: closID "{name}"'
+        if name != DEFAULT_CLASS:
+            self.path = f"{self._root}/{name}"
+        if not rdt.clos_id:
+            self._mkdir(self.path, "linux.intelRdt")
+            self.owned.append(self.path)
+        elif _is_directory(self.path):
+            if lines:
+                self._compare(lines, subject)
+            return
+        elif not lines:
+            raise Error(f"{subject}: no such class")
+        else:
+            self._mkdir(self.path, subject)
+        if lines:
+            self._write(f"{self.path}/schemata", "".join([f"{line}\n" for line in lines]), "linux.intelRdt")
+
+    def _compare(self, lines: list[str], subject: str) -> None:
+        try:
+            present = read_text(f"{self.path}/schemata").splitlines()
+        except OSError as e:
+            raise Error(f"{subject}: {self.path}/schemata: {reason(e)}") from e
+        found = difference(lines, present)
+        if found:
+            raise Error(f"{subject} exists with other schemata: {found}")
+
+    def _mkdir(self, path: str, subject: str) -> None:
+        try:
+            posix.mkdir(path, 0o755)
+        except OSError as e:
+            said = (
+                "" if isinstance(e, FileExistsError) else self._status()
+            )  # of that the kernel's resctrl hears nothing
+            raise Error(f"{subject}: mkdir {path}: {reason(e)}{said}") from e
+        self._made.append(path)
+
+    def _write(self, path: str, text: str, subject: str) -> None:
+        try:
+            write_text(path, text)
+        except OSError as e:
+            raise Error(f"{subject}: {path}: {reason(e)}{self._status()}") from e
+
+    def _status(self) -> str:
+        """What the kernel says of the last failure."""
+        try:
+            text = read_text(f"{self._root}/{STATUS}").strip()
+        except OSError:
+            return ""
+        return f" ({' '.join(text.split())})" if text and text != "ok" else ""
+
+
+def remove(directories: Iterable[str]) -> None:
+    """Remove groups, those that there are; raises Error."""
+    for path in directories:
+        try:
+            posix.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError as e:
+            raise Error(f"linux.intelRdt: rmdir {path}: {reason(e)}") from e
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
+    except OSError:
+        return False
+
+
+def _tasks(path: str) -> bool:
+    try:
+        return bool(read_text(f"{path}/tasks").strip())
+    except OSError:
+        return False
