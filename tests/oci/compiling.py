@@ -73,10 +73,10 @@ def namespaces(*kinds: str, **paths: str) -> Json:
 
 
 def compiled(fragment: Json, /, **overrides: Any) -> Any:
-    """The Plan for MINIMAL with this fragment; overrides are fields of Request or of Host."""
+    """The Plan for MINIMAL with this fragment; overrides are fields of Request or of Host (as host_capabilities)."""
     spec = decode_config(json.dumps(merged(MINIMAL, fragment)).encode())
     of_request = {name: value for name, value in overrides.items() if name in Request.__struct_fields__}
-    of_host = {name: value for name, value in overrides.items() if name not in of_request}
+    of_host = {name.removeprefix("host_"): value for name, value in overrides.items() if name not in of_request}
     request = Request(
         **{"id": "c1", "bundle": "/bundle", "rootfs": "/bundle/rootfs", "directory": "/run/lxcri/c1", **of_request}
     )

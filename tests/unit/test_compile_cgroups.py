@@ -1,0 +1,106 @@
+"""compile: linux.cgroupsPath and linux.resources, as far as compile decides; the values are lxcri.cgroup's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from oci.compiling import HYBRID, V1, V2, Json, change, compiled, refusal
+
+from lxcri.cgroup import UNIFIED
+from lxcri.cgroup.layout import Layout
+
+
+def resources(**properties: Any) -> Json:
+    return {"linux": {"resources": properties}}
+
+
+def writes(fragment: Json, **overrides: Any) -> list[tuple[str, str, str]]:
+    found = compiled(fragment, **overrides).host.cgroup_writes
+    return [(write.controller, write.file, write.value) for write in found]
+
+
+@pytest.mark.parametrize("path", ["/a/b", "a", "", "user.slice:x:y"])
+def test_cgroups_path(path: str) -> None:
+    """As it is: where it leads is for the layout."""
+    assert compiled({"linux": {"cgroupsPath": path}}).host.cgroups_path == path
+
+
+LIMITS = resources(memory={"limit": 1 << 20}, cpu={"shares": 512, "cpus": "0"}, pids={"limit": 9})
+
+
+@pytest.mark.parametrize("layout", [V1, HYBRID])
+def test_limits_on_v1(layout: Layout) -> None:
+    found = change(LIMITS, given={"layout": layout})
+    assert set(found) == {"cgroup_writes"}
+    assert {(w.property, w.controller, w.file, w.value) for w in found["cgroup_writes"]} == {
+        ("linux.resources.memory.limit", "memory", "memory.limit_in_bytes", "1048576"),
+        ("linux.resources.cpu.shares", "cpu", "cpu.shares", "512"),
+        ("linux.resources.cpu.cpus", "cpuset", "cpuset.cpus", "0"),
+        ("linux.resources.pids.limit", "pids", "pids.max", "9"),
+    }
+
+
+def test_limits_on_v2() -> None:
+    base = resources(devices=[{"allow": True, "access": "rwm"}])
+    found = change(LIMITS, base=base, given={"layout": V2})
+    assert {(w.controller, w.file, w.value) for w in found["cgroup_writes"]} == {
+        (UNIFIED, "memory.max", "1048576"),
+        (UNIFIED, "cpu.weight", "59"),
+        (UNIFIED, "cpuset.cpus", "0"),
+        (UNIFIED, "pids.max", "9"),
+    } | {(w.controller, w.file, w.value) for w in found["cgroup_writes"] if w.file == "cpu.weight"}
+
+
+ESSENTIAL = [
+    ("devices", "devices.allow", value)
+    for value in (
+        "b *:* m",
+        "c *:* m",
+        "c 1:3 rwm",
+        "c 1:5 rwm",
+        "c 1:7 rwm",
+        "c 1:8 rwm",
+        "c 1:9 rwm",
+        "c 5:0 rwm",
+        "c 5:2 rwm",
+        "c 10:200 rwm",
+        "c 136:* rwm",
+    )
+]
+
+
+def test_essential_devices() -> None:
+    """seed: always allowed, whatever the document says."""
+    denied = [("devices", "devices.deny", "a"), *ESSENTIAL]
+    assert writes({}) == denied
+    assert writes(resources(devices=[{"allow": False, "access": "rwm"}])) == denied
+
+
+def test_device_rules() -> None:
+    rules = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}]
+    assert writes(resources(devices=rules)) == [
+        ("devices", "devices.deny", "a"),
+        ("devices", "devices.allow", "c 10:229 rw"),
+        *ESSENTIAL,
+    ]
+
+
+def test_device_rules_switched_off() -> None:
+    """Off means off, and says so; the other limits stay."""
+    plan = compiled(resources(devices=[{"allow": False, "access": "rwm"}], pids={"limit": 9}), cgroup_devices=False)
+    assert [(w.file, w.value) for w in plan.host.cgroup_writes] == [("pids.max", "9")]
+    assert plan.warnings == ["cgroup-devices is switched off: linux.resources.devices is not applied"]
+
+
+@pytest.mark.parametrize(
+    ("fragment", "text"),
+    [
+        (
+            resources(devices=[{"allow": True, "access": "x"}]),
+            'linux.resources.devices[0].access: "x" is none of r, w and m',
+        ),
+    ],
+)
+def test_refusals_name_the_property(fragment: Json, text: str) -> None:
+    assert refusal(fragment) == text
