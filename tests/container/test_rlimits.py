@@ -91,9 +91,9 @@ def test_unknown_limit_is_an_error(bundle: Bundle) -> None:
 
 
 def test_soft_above_hard_is_an_error(bundle: Bundle) -> None:
-    """The kernel refuses it."""
+    """The kernel refuses it, if nobody did before."""
     bundle.process["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]
-    bundle.run().refused("invalid argument", where="RLIMIT_CORE")
+    bundle.run().refused(where="RLIMIT_CORE")
 
 
 def test_oom_score_adj(bundle: Bundle) -> None:

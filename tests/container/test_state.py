@@ -94,7 +94,7 @@ def test_annotations_with_odd_characters(bundle: Bundle) -> None:
 
 def test_bundle_with_odd_characters(bundle: Bundle) -> None:
     """The path, too."""
-    odd = os.path.join(bundle.path, 'o"d\\d\nü')
+    odd = os.path.join(bundle.path, 'o"d\\d ü')
     os.makedirs(odd)
     os.rename(bundle.rootfs, os.path.join(odd, "rootfs"))
     bundle.path, original = odd, bundle.path
