@@ -41,6 +41,20 @@ def failure(packet: bytes) -> Error:
     return Error(f"{text}: {reason(OSError(number, posix.strerror(number)))}" if number else text)
 
 
+def send_state(connection: _socket.socket, kind: bytes, state: bytes) -> None:
+    """Send a packet with the OCI state in a file: annotations can be larger than any packet."""
+    from sys import byteorder
+
+    fd = posix.memfd_create("state", posix.MFD_CLOEXEC)
+    try:
+        rest = memoryview(state)
+        while rest:
+            rest = rest[posix.write(fd, rest) :]
+        connection.sendmsg([kind], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, byteorder))])
+    finally:
+        posix.close(fd)
+
+
 class ClosedError(Exception):
     """The other end is gone."""
 
@@ -107,6 +121,13 @@ class Channel:
         """Send a packet; raises ClosedError when nobody is there to take it."""
         try:
             self.outer.send(kind + data)
+        except ConnectionError:
+            raise ClosedError from None
+
+    def send_state(self, kind: bytes, state: bytes) -> None:
+        """Send a packet with the OCI state; raises ClosedError when nobody is there to take it."""
+        try:
+            send_state(self.outer, kind, state)
         except ConnectionError:
             raise ClosedError from None
 

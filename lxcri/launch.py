@@ -128,9 +128,9 @@ class Launch:
         self._fork_starter(joins)
         try:
             writes = self.plan.host.cgroup_writes
+            self._record(self._intended_cgroup())  # from here on `delete` knows what to remove if we are killed
             self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id, writes)
-            self.state.cgroup = self.cgroup.record()
-            self.entry.save(self.state)  # from here on `delete` knows what to remove if we are killed
+            self._record(self.cgroup)
             listener = self._listen()
             sources = [t.source or self.cgroup.dirs[t.cgroup] for t in self.plan.host.trees]
             trees = [self._keep(fd) for fd in take_trees(self.plan.host, sources, users[0] if users else None)]
@@ -157,33 +157,46 @@ class Launch:
         self._channel.close()
 
     def abort(self) -> None:
-        """End all that was started and remove all that was made, but for the state directory."""
+        """
+        End all that was started and remove all that was made, but for the state directory.
+
+        Raises Error if something of it is left.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave it half done
         self._close_fds()
         self._channel.inner.close()
-        if self._starter > 0:
-            try:
-                os.kill(self._starter, signal.SIGKILL)
-                os.waitpid(self._starter, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
-            self._starter = -1
-        if self.pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            wait_exit(self.pidfd, DEATH_SECONDS)
-        else:  # init dies with the starter; the last of them closes the other end
+        self._end_starter()
+        try:
+            if self.pidfd >= 0:
+                self._kill_init()
+            if self.cgroup is not None:
+                self.cgroup.kill_all(signal.SIGKILL)
+            self._await_end()
+            if self.cgroup is not None:
+                self.cgroup.remove(parents=True)
+        finally:
+            self._channel.close()
+
+    def _kill_init(self) -> None:
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        ended = wait_exit(self.pidfd, DEATH_SECONDS)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        if not ended:
+            raise Error(f"process {self.state.pid} has not ended {DEATH_SECONDS:.0f} seconds after SIGKILL")
+
+    def _await_end(self) -> None:
+        """Tell whoever of the helper is left that we are gone; the last of them closes the other end."""
+        try:
+            self._channel.outer.shutdown(_socket.SHUT_WR)
             self._channel.outer.settimeout(DEATH_SECONDS)
-            try:
-                while True:
-                    self._channel.receive()
-            except (ClosedError, OSError):
-                pass
-        self._channel.close()
-        if self.cgroup is not None:
-            self.cgroup.kill_all(signal.SIGKILL)
-            self.cgroup.remove()
+            while True:
+                self._channel.receive()
+        except (ClosedError, OSError):
+            pass
 
     def _keep(self, fd: int) -> int:
         self._fds.append(fd)
@@ -193,6 +206,17 @@ class Launch:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
+
+    def _intended_cgroup(self) -> Cgroup:
+        """The cgroup that will be made, if nobody makes a part of it meanwhile."""
+        dirs = self.layout.directories(self.plan.host.cgroups_path, self.state.id)
+        return Cgroup(dirs, [path for path in dirs.values() if not os.path.lexists(path)])
+
+    def _record(self, cgroup: Cgroup) -> None:
+        lines = cgroup.record()
+        if self.state.cgroup != lines:
+            self.state.cgroup = lines
+            self.entry.save(self.state)
 
     def _open_namespace(self, path: str, flag: int, subject: str) -> int:
         """A descriptor of the namespace at path, which must be of the type that the document says."""
@@ -272,9 +296,9 @@ class Launch:
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
             self._meet(_parent(hook))
-            self._place()
+            self._place(self.state.pid, hook)
             self._run_hooks()
-            self._channel.send(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
+            self._channel.send_state(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
             self._channel.outer.settimeout(None)  # createContainer hooks have time-outs of their own
             self._expect(HELLO)
         else:
@@ -282,7 +306,7 @@ class Launch:
         self._channel.outer.settimeout(None)
         self._channel.send_descriptors(descriptors)
         if not self.plan.host.pre_pivot:
-            self._place()
+            self._place(self.state.pid)
         self._channel.send(PLACED)
         self._expect(READY)
 
@@ -295,11 +319,12 @@ class Launch:
         self.state.pid, self.state.start_time = pid, start_time
         self.entry.write("state.json", oci_state_json(self.state, "creating", pid) + b"\n")
 
-    def _place(self) -> None:
-        """Put init in its cgroup. If it just failed and ended, that is what there is to report."""
+    def _place(self, *pids: int) -> None:
+        """Put init in its cgroup, and its child. If it just failed and ended, that is what there is to report."""
         assert self.cgroup is not None
         try:
-            self.cgroup.place(self.state.pid)
+            for pid in pids:
+                self.cgroup.place(pid)
         except Error:
             if wait_exit(self.pidfd, 0):
                 self._expect(READY)
@@ -323,8 +348,9 @@ class Launch:
 
     def _end_starter(self) -> None:
         """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
-        os.kill(self._starter, signal.SIGKILL)
-        os.waitpid(self._starter, 0)
+        if self._starter > 0:
+            os.kill(self._starter, signal.SIGKILL)
+            os.waitpid(self._starter, 0)
         self._starter = -1
 
     def _starter_failure(self) -> Error:
@@ -346,6 +372,10 @@ class Launch:
 
     def _start_by_liblxc(self, helper: int, joins: list[int]) -> None:
         host = self.plan.host
+        # Who kills the runtime ends all of it: liblxc would wait for init, and init for the runtime's word.
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        self._channel.outer.close()
+        os.setsid()  # what the caller's terminal sends is for the runtime to act on
         control = self._channel.inner.fileno()
         linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
         os.set_inheritable(control, True)

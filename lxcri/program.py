@@ -5,7 +5,7 @@ r"""The program that lxcri-init interprets: its operations, and their encoding.
 
 A program is a header, then instructions, in the byte order of the machine and aligned to 8 bytes:
 
-    magic   8 bytes      b"lxcri\0\0\1"
+    magic   8 bytes      b"lxcri\0\0\2"
     stamp   u64          hash of OPERATIONS and STAGES
     size    u64          bytes of the whole program
     stage   u64 each     offset of the first instruction of each of STAGES
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MAGIC = b"lxcri\0\0\1"
+MAGIC = b"lxcri\0\0\2"
 
 STAGES = ("mounts", "create_container", "root", "ready", "start")
 """When the instructions run: `mounts` before or after the pivot (nothing in them depends on it); `create_container`

@@ -4,8 +4,10 @@
  *                     'R' the container is created   'X' all is done but the seccomp filter and execve
  *                     'W' text: a warning    'E' i32 errno (0: none), text: a failure; the sender ends
  *   from the runtime  'F' descriptors, and whether more follow   'P' init is in its cgroup
- *                     'C' state: go on after the runtime's hooks 'D' the state is saved
- *                     'G' state: start */
+ *                     'C' go on after the runtime's hooks        'D' the state is saved
+ *                     'G' start
+ *
+ * 'C' and 'G' bring the OCI state for hooks, as a descriptor of a file: annotations can be larger than any packet. */
 #ifndef LXCRI_CHANNEL_H
 #define LXCRI_CHANNEL_H
 
@@ -17,8 +19,7 @@
 static int channel = -1; /* where failures are reported */
 static const char *subject = ""; /* of the instruction at hand */
 
-static char state_text[65536]; /* the OCI state that the runtime sent, for hooks */
-static size_t state_length;
+static int state_fd = -1; /* the OCI state that the runtime sent, for hooks */
 
 static int descriptors[MAX_DESCRIPTORS];
 static size_t descriptor_count;
@@ -94,24 +95,29 @@ static long receive(int fd, char *data, size_t size)
 			descriptors[descriptor_count++] = control.fds[i];
 		}
 	}
+	if (got >= 0 && message.flags & MSG_CTRUNC)
+		fail(-EMFILE, "descriptors from the runtime");
 	return got;
 }
 
-/* Wait for the runtime's word of this kind; where it is gone, so are we: nobody would ever come back for this
- * container. The state that comes with 'C' and 'G' is kept. */
-static void expect(int fd, char kind)
+/* Receive the runtime's word of this kind, and the state that comes with it. False where another word, or none, came. */
+static bool receive_word(int fd, char kind, bool with_state)
 {
-	static char packet[sizeof(state_text) + 1];
-	long got = receive(fd, packet, sizeof(packet));
+	size_t before = descriptor_count;
+	char word;
 
-	if (got <= 0)
+	if (receive(fd, &word, 1) != 1 || word != kind || descriptor_count != before + with_state)
+		return false;
+	if (with_state)
+		state_fd = descriptors[--descriptor_count];
+	return true;
+}
+
+/* Wait for the runtime's word; where it is gone, so are we: nobody would ever come back for this container. */
+static void expect(int fd, char kind, bool with_state)
+{
+	if (!receive_word(fd, kind, with_state))
 		sys_exit(1);
-	if (packet[0] != kind)
-		fail(-EPROTO, "message from the runtime");
-	if (kind == 'C' || kind == 'G') {
-		state_length = (size_t)got - 1;
-		memcpy(state_text, packet + 1, state_length);
-	}
 }
 
 /* Receive the descriptors that the runtime sends, in batches. */

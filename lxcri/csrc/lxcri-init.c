@@ -203,7 +203,7 @@ static void run_hook_process(const char *root)
 	load_program();
 	run_stage(STAGE_MOUNTS);
 	send_packet(channel, "M", 1);
-	expect(channel, 'C');
+	expect(channel, 'C', true);
 	SYS(chdir, "/", 0, 0, 0, 0, 0);
 	run_stage(STAGE_CREATE_CONTAINER);
 	sys_exit(0);
@@ -212,45 +212,46 @@ static void run_hook_process(const char *root)
 /* Wait until `start` connects and says so. Others may connect to see whether we are here. */
 static void wait_for_start(int listener)
 {
+	enum { SIGNAL, RUNTIME, LISTENER, CONNECTION, WATCHED };
 	uint64_t blocked = START_SIGNALS;
-	struct pollfd poll[3] = { { .fd = -1, .events = POLLIN }, { .events = POLLIN }, { .fd = channel, .events = POLLIN } };
+	struct pollfd poll[WATCHED];
 
+	for (int i = 0; i < WATCHED; i++)
+		poll[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	SYS(rt_sigprocmask, 0 /* SIG_BLOCK */, &blocked, NULL, NSIG_BYTES, 0, 0);
-	poll[1].fd = (int)check(SYS(signalfd4, -1, &blocked, NSIG_BYTES, SFD_CLOEXEC, 0, 0), "signalfd");
+	poll[SIGNAL].fd = (int)check(SYS(signalfd4, -1, &blocked, NSIG_BYTES, SFD_CLOEXEC, 0, 0), "signalfd");
+	poll[RUNTIME].fd = channel;
 	for (;;) {
-		long n = SYS(ppoll, poll, 3, NULL, NULL, 0, 0);
-		int connection;
+		long n = SYS(ppoll, poll, WATCHED, NULL, NULL, 0, 0);
 
 		if (n == -EINTR)
 			continue;
 		check(n, "poll");
-		if (poll[1].revents) {
+		if (poll[SIGNAL].revents) {
 			uint32_t info[32];
 
-			SYS(read, poll[1].fd, info, sizeof(info), 0, 0, 0);
+			SYS(read, poll[SIGNAL].fd, info, sizeof(info), 0, 0, 0);
 			sys_exit(128 + (int)info[0]);
 		}
-		if (poll[2].revents) { /* the runtime saved the state, or died before it did */
-			expect(channel, 'D');
+		if (poll[RUNTIME].revents) { /* it saved the state, or died before it did */
+			expect(channel, 'D', false);
 			sys_close(channel);
-			channel = poll[2].fd = -1;
-			poll[0].fd = listener;
-			continue;
+			channel = poll[RUNTIME].fd = -1;
+			poll[LISTENER].fd = listener;
+		} else if (poll[CONNECTION].revents) {
+			if (receive_word(poll[CONNECTION].fd, 'G', true)) {
+				channel = poll[CONNECTION].fd;
+				sys_close(poll[SIGNAL].fd);
+				return;
+			}
+			sys_close(poll[CONNECTION].fd);
+			poll[CONNECTION].fd = -1;
+			poll[LISTENER].fd = listener;
+		} else if (poll[LISTENER].revents) {
+			poll[CONNECTION].fd = (int)SYS(accept4, listener, NULL, NULL, SOCK_CLOEXEC, 0, 0);
+			if (poll[CONNECTION].fd >= 0)
+				poll[LISTENER].fd = -1; /* one at a time */
 		}
-		connection = (int)SYS(accept4, listener, NULL, NULL, SOCK_CLOEXEC, 0, 0);
-		if (connection < 0)
-			continue;
-		state_length = 0;
-		n = receive(connection, state_text, sizeof(state_text));
-		if (n > 0 && state_text[0] == 'G') {
-			state_length = (size_t)n - 1;
-			for (size_t i = 0; i < state_length; i++)
-				state_text[i] = state_text[i + 1];
-			channel = connection;
-			sys_close(poll[1].fd);
-			return;
-		}
-		sys_close(connection);
 	}
 }
 
@@ -278,7 +279,7 @@ static void run_init(bool hooked)
 	load_program();
 	if (!hooked)
 		run_stage(STAGE_MOUNTS);
-	expect(channel, 'P');
+	expect(channel, 'P', false);
 	run_stage(STAGE_ROOT);
 	take_stdio();
 	run_stage(STAGE_READY);

@@ -37,9 +37,10 @@ static long attach(int tree, int target)
 /* mount(2) on the directory itself, not on a path that could have changed: "." is where fchdir went. */
 static long mount_on(int target, const char *source, const char *type, uint64_t flags, const char *data)
 {
-	long err = SYS(fchdir, target, 0, 0, 0, 0, 0);
-
-	return err ? err : SYS(mount, source, ".", type, flags, *data ? data : NULL, 0);
+	if (length(data) >= PATH_MAX_BYTES) /* the kernel cuts them at a page, and mounts something else */
+		fail(0, "the mount options are longer than 4095 bytes");
+	check(SYS(fchdir, target, 0, 0, 0, 0, 0), "mount target");
+	return SYS(mount, source, ".", type, flags, *data ? data : NULL, 0);
 }
 
 static bool is_directory(int fd)
@@ -142,6 +143,8 @@ static void op_mount(const struct instruction *in, bool copy_up)
 	check(target, "mount target");
 	if (equal(type, "tmpfs") && !made) {
 		check(sys_statx(target, "", AT_EMPTY_PATH, &st), "mount target");
+		if (length(data) + 16 > sizeof(with_mode.s))
+			fail(0, "the mount options are too long");
 		with_mode.n = 0;
 		add(&with_mode, "mode=");
 		add_number(&with_mode, st.stx_mode & 07777, 8);

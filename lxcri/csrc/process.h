@@ -73,11 +73,22 @@ static char *passwd_field(char *line, unsigned int field)
 static const char *home_of(uint64_t uid)
 {
 	static char file[1 << 16], line[1024];
-	int fd = open_below("etc/passwd", O_RDONLY | O_NOCTTY | O_NONBLOCK);
-	long n = fd < 0 ? 0 : SYS(read, fd, file, sizeof(file) - 1, 0, 0, 0);
+	struct statx st;
+	int fd = open_below("etc/passwd", O_PATH);
+	long n = 0;
 
-	if (fd >= 0)
+	if (fd < 0)
+		return "/";
+	check(sys_statx(fd, "", AT_EMPTY_PATH, &st), "/etc/passwd");
+	sys_close(fd);
+	if ((st.stx_mode & S_IFMT) == S_IFREG) /* opening a device can have any effect */
+		fd = open_below("etc/passwd", O_RDONLY | O_NOCTTY | O_NONBLOCK);
+	else
+		fd = -1;
+	if (fd >= 0) {
+		n = SYS(read, fd, file, sizeof(file) - 1, 0, 0, 0);
 		sys_close(fd);
+	}
 	for (long at = 0; at < n;) {
 		size_t len = 0;
 		char *field;
@@ -200,12 +211,14 @@ static void op_console(const struct instruction *in)
 	} control = { .header = { sizeof(struct cmsghdr_) + sizeof(int), SOL_SOCKET, SCM_RIGHTS } };
 	struct iovec_ iov;
 	struct msghdr_ message = { .iov = &iov, .iovlen = 1, .control = &control, .controllen = sizeof(control) };
-	int zero = 0, number, tree, target;
-	int master = (int)check(open_below("dev/pts/ptmx", O_RDWR | O_NOCTTY), "/dev/pts/ptmx");
+	int zero = 0, number, master, tree, target;
+	int pts = (int)check(open_below("dev/pts", O_PATH | O_DIRECTORY), "/dev/pts");
 
-	check(SYS(fstatfs, master, &fs, 0, 0, 0, 0), "/dev/pts/ptmx");
-	if (fs.type != DEVPTS_SUPER_MAGIC)
+	check(SYS(fstatfs, pts, &fs, 0, 0, 0, 0), "/dev/pts");
+	if (fs.type != DEVPTS_SUPER_MAGIC) /* opening what an image has there could have any effect */
 		fail(0, "/dev/pts is not a devpts");
+	master = (int)check(sys_openat2(pts, "ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_BENEATH), "/dev/pts/ptmx");
+	sys_close(pts);
 	check(SYS(ioctl, master, TIOCSPTLCK, &zero, 0, 0, 0), "unlock the terminal");
 	check(SYS(ioctl, master, TIOCGPTN, &number, 0, 0, 0), "terminal");
 	console_slave = (int)check(SYS(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC, 0, 0, 0), "terminal");
@@ -233,9 +246,9 @@ static void op_console(const struct instruction *in)
 static void write_below(const char *path, const char *value, long filesystem, const char *what)
 {
 	struct statfs_ fs;
-	int fd = (int)check(sys_openat2(root_fd, path, O_WRONLY, 0, BELOW_ROOT | RESOLVE_NO_SYMLINKS), what);
+	/* an image may have put its own file where the kernel's should be, even one that is waited for */
+	int fd = (int)check(sys_openat2(root_fd, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, BELOW_ROOT | RESOLVE_NO_SYMLINKS), what);
 
-	/* an image may have put its own file where the kernel's should be */
 	check(SYS(fstatfs, fd, &fs, 0, 0, 0, 0), what);
 	if (fs.type != filesystem)
 		fail(0, "not a file of the kernel's proc");
@@ -264,6 +277,18 @@ static void op_sysctl(const struct instruction *in)
 	write_below(path.s, in->argument[1].string, PROC_SUPER_MAGIC, "write");
 }
 
+/* A file with the state that is one hook's own. */
+static int copy_state(void)
+{
+	int fd = (int)check(SYS(memfd_create, "state", MFD_CLOEXEC, 0, 0, 0, 0), "memory for the state");
+	uint64_t at = 0;
+
+	while (check(SYS(sendfile, fd, state_fd, &at, 1 << 20, 0, 0), "state"))
+		;
+	SYS(lseek, fd, 0, 0, 0, 0, 0);
+	return fd;
+}
+
 /* Run a hook and wait for it: its stdin is the container's state, its output is kept for our error. */
 static void op_hook(const struct instruction *in)
 {
@@ -272,7 +297,7 @@ static void op_hook(const struct instruction *in)
 	struct pollfd poll = { .events = POLLIN };
 	const char **hook_arguments = list_strings(&in->argument[1].list, 0);
 	const char **hook_environment = list_strings(&in->argument[2].list, 0);
-	int in_fd = (int)check(SYS(memfd_create, "state", MFD_CLOEXEC, 0, 0, 0, 0), "memory for the state");
+	int in_fd = copy_state();
 	int out_fd = (int)check(SYS(memfd_create, "output", MFD_CLOEXEC, 0, 0, 0, 0), "memory for the output");
 	int status = 0, failed[2];
 	long pid, n;
@@ -280,8 +305,6 @@ static void op_hook(const struct instruction *in)
 
 	if (!hook_arguments || !hook_environment)
 		fail(-ENOMEM, "hook");
-	check(sys_write_all(in_fd, state_text, state_length), "state");
-	SYS(lseek, in_fd, 0, 0, 0, 0, 0);
 	check(SYS(pipe2, failed, O_CLOEXEC, 0, 0, 0, 0), "pipe");
 	pid = check(SYS(clone, SIG_CHLD, 0, 0, 0, 0, 0), "fork");
 	if (!pid) {

@@ -66,6 +66,7 @@ static inline long sys6(long nr, word a, word b, word c, word d, word e, word f)
 #define AF_UNIX 1
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
+#define MSG_CTRUNC 0x8
 #define MSG_NOSIGNAL 0x4000
 #define MSG_CMSG_CLOEXEC 0x40000000
 #define SOCK_CLOEXEC 02000000
@@ -218,11 +219,12 @@ static __attribute__((noreturn)) void sys_exit(int status)
 static int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
 	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
+	unsigned int tries = 0;
 	long fd;
 
-	do /* EAGAIN: a rename somewhere made a ".." uncertain */
+	do /* EAGAIN: a rename somewhere made a ".." uncertain, as another container with this volume can do for ever */
 		fd = SYS(openat2, dir, path, &how, sizeof(how), 0, 0);
-	while (fd == -EAGAIN || fd == -EINTR);
+	while ((fd == -EAGAIN && ++tries < 1000) || fd == -EINTR);
 	return (int)fd;
 }
 

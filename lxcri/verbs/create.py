@@ -55,6 +55,8 @@ def run(
             )
             console = connect_console(spec, console_socket)
             create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
+        except LeftoverError:
+            raise
         except BaseException:
             entry.remove()
             raise
@@ -106,10 +108,17 @@ def create(
         if pidfd_socket:
             send_pidfd(pidfd_socket, launch.pidfd)
         launch.commit()
-    except BaseException:
-        launch.abort()
+    except BaseException as e:
+        try:
+            launch.abort()
+        except Error as left:
+            raise LeftoverError(f"{e or 'interrupted'}; {left}") from e
         raise
     return state, launch.pidfd
+
+
+class LeftoverError(Error):
+    """A container could neither be created nor be removed: its directory stays, for `delete --force`."""
 
 
 def write_documents(entry: Entry, spec: Spec, plan: Plan) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import posix
 
-from ..channel import FAILED, LAST_STEP, PACKET_MAX, START, failure
+from ..channel import FAILED, LAST_STEP, PACKET_MAX, START, failure, send_state
 from ..errors import Error
 from ..state import START_SOCKET, Entry, oci_state_json, open_init, wait_exit
 
@@ -84,7 +84,7 @@ def tell_init(entry: Entry, state: State) -> None:
             raise Error(f'container "{entry.id}": cannot start an already running container') from None
         executing = False
         try:
-            connection.send(START + oci_state_json(state, "created", state.pid))
+            send_state(connection, START, oci_state_json(state, "created", state.pid))
             while packet := connection.recv(PACKET_MAX):
                 if packet[:1] == FAILED:
                     raise FailedStartError(str(failure(packet)))
