@@ -7,7 +7,7 @@ import posix
 import sys
 
 from .cli import fast
-from .cli.commands import UsageError
+from .cli.commands import COMMANDS, UsageError
 from .context import Context, open_log
 from .errors import Error, reason
 from .log import one_line, write_error
@@ -69,14 +69,15 @@ def run(words: list[str]) -> int:
         status: int = module.run(context, **request.arguments)
         return status
     except UsageError as e:
-        report(e, e.verb, log_of(e.options), debug)
+        verb = e.verb
+        report(e, verb, log_of(e.options), debug)
     except BrokenPipeError:
         pass  # the reader of our output has left; other pipes' ends are errors of their verbs
     except Exception as e:  # noqa: BLE001 (no traceback reaches a user)
         report(e, verb, log, debug)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 1
+    return COMMANDS[verb].failure if verb in COMMANDS else 1
 
 
 def report(e: Exception, verb: str, log: Log | None, debug: bool) -> None:

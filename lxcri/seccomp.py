@@ -6,6 +6,7 @@ opened only for a profile that the cache does not have.
 """
 
 import os
+from errno import EFAULT
 
 import msgspec
 
@@ -80,6 +81,8 @@ FLAGS = {
 _DEFAULT_FLAGS = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
 # The kernel refuses this one without a listener.
 _LISTENER_FLAGS = FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+_NEW_LISTENER = 1 << 3
+_SET_MODE_FILTER = 1
 
 # The levels of seccomp_api_get(3) from which on an action works; all others always do.
 _API_LEVELS = {"SCMP_ACT_KILL_PROCESS": 3, "SCMP_ACT_LOG": 3, "SCMP_ACT_NOTIFY": 5}
@@ -263,6 +266,45 @@ def _denies(default: int) -> bool:
     return default & ~_MAX_ERRNO_RET not in permissive and default != _RET_ENOSYS
 
 
+class Support(msgspec.Struct):
+    """What of the tables above libseccomp and the kernel at hand can do."""
+
+    version: str
+    actions: list[str]
+    architectures: list[str]
+    flags: list[str]
+
+
+def support() -> Support:
+    """Ask libseccomp and the kernel; raises Error if there is no libseccomp."""
+    _, library = _open_libseccomp()
+    version = library.seccomp_version()
+    level = library.seccomp_api_get()
+    return Support(
+        f"{version.major}.{version.minor}.{version.micro}",
+        [action for action in ACTIONS if _API_LEVELS.get(action, 0) <= level],
+        [name for name in ARCHITECTURES if _architecture(library, name)],
+        [name for name, flag in FLAGS.items() if _kernel_knows(library.seccomp_syscall_resolve_name(b"seccomp"), flag)],
+    )
+
+
+def _kernel_knows(syscall: int, flag: int) -> bool:
+    """Whether seccomp(2) takes this flag: then it complains of the filter, which is none."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if flag & _LISTENER_FLAGS:
+        flag |= _NEW_LISTENER
+    libc.syscall(syscall, _SET_MODE_FILTER, flag, None)
+    return ctypes.get_errno() == EFAULT
+
+
+def _architecture(library: "Any", name: str) -> int:
+    """libseccomp's number of an architecture, 0 if it does not know it."""
+    number: int = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
+    return number
+
+
 def _open_libseccomp() -> "tuple[Any, Any]":
     from ._libseccomp import ffi
 
@@ -289,7 +331,7 @@ def _add_architectures(library: "Any", context: "Any", seccomp: Seccomp) -> list
         path = f"linux.seccomp.architectures[{index}]"
         if name not in ARCHITECTURES:
             raise Error(f'{path}: unknown architecture "{name}"')
-        arch = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
+        arch = _architecture(library, name)
         if arch == 0:
             raise Error(f'{path}: libseccomp does not know "{name}"')
         if arch in archs:

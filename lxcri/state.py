@@ -1,9 +1,9 @@
 """
 The state directory: ``<root>/<id>/`` for each container. Nothing else reads or writes it.
 
-Files of a container's directory: ``state`` (this module's), ``start.sock`` (the waiting init listens on it),
-and what others keep there through Entry. Names below root that begin with "@" are the runtime's own, never
-a container's.
+Files of a container's directory: ``state`` (this module's), ``start.sock`` (the waiting init listens on it; while
+it is paused, under the name ``start.sock.paused``), and what others keep there through Entry. Names below root that
+begin with "@" are the runtime's own, never a container's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _OPEN_FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOE
 _CREATE_FILE = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 START_SOCKET = "start.sock"
+PAUSED_START_SOCKET = "start.sock.paused"
 _STATE = "state"
 
 
@@ -310,6 +311,15 @@ class Entry:
         """Remove a file, if it is there."""
         try:
             posix.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+        except OSError as e:
+            raise Error(f"{self.path}/{name}: {reason(e)}") from e
+
+    def rename(self, name: str, new: str) -> None:
+        """Rename a file, if it is there."""
+        try:
+            posix.rename(name, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except FileNotFoundError:
             pass
         except OSError as e:

@@ -13,7 +13,7 @@ from ..errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..spec import DeviceCgroup
 
@@ -171,3 +171,42 @@ def v1_lines(rules: "Iterable[DeviceCgroup]") -> list[tuple[str, str]]:
     for rule in expand(rules) + essential_device_rules():
         controller.add(rule)
     return controller.lines()
+
+
+def v1_changes(current: str, rules: "Iterable[DeviceCgroup]") -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """
+    File and value of each write that brings v1's controller from where it is to the spec's rules, and back.
+
+    current: the content of devices.list
+
+    Nothing that is allowed before and after is denied meanwhile, as long as what no rule names is denied both
+    times. Raises Error.
+    """
+    wanted = v1_lines(rules)
+    lines = [line for line in current.splitlines() if line]
+    if ALLOW_ALL in lines:  # devices.list does not tell the exceptions
+        return ([], []) if wanted == [("devices.allow", "a")] else (wanted, [("devices.allow", "a")])
+    if wanted[0] != ("devices.deny", "a"):
+        return wanted, [("devices.deny", "a"), *(("devices.allow", line) for line in lines)]
+    before, after = _accesses_by_numbers(lines), _accesses_by_numbers([value for _, value in wanted[1:]])
+    more, less = list(_left(after, before)), list(_left(before, after))
+    return (
+        [*(("devices.allow", line) for line in more), *(("devices.deny", line) for line in less)],
+        [*(("devices.allow", line) for line in less), *(("devices.deny", line) for line in more)],
+    )
+
+
+ALLOW_ALL = "a *:* rwm"
+"""The content of devices.list where all but the exceptions is allowed."""
+
+
+def _accesses_by_numbers(lines: "Iterable[str]") -> dict[str, str]:
+    """Lines like "c 1:3 rwm" as what is before the last space to what is behind it."""
+    return {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in lines}
+
+
+def _left(these: dict[str, str], others: dict[str, str]) -> "Iterator[str]":
+    """Lines for what is in these and not in the others."""
+    for numbers, access in these.items():
+        if left := "".join(letter for letter in access if letter not in others.get(numbers, "")):
+            yield f"{numbers} {left}"

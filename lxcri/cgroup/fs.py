@@ -104,9 +104,7 @@ class Cgroup:
             cgroup._check_unused(found)
             if "cpuset" in cgroup.dirs:
                 cgroup._inherit_cpuset(tops["cpuset"])
-            needed = {write.file.partition(".")[0] for write in writes if write.controller == UNIFIED}
-            if needed := needed - {"cgroup"}:
-                _hand_down(needed, tops[UNIFIED], cgroup.dirs[UNIFIED])
+            cgroup.hand_down(layout, writes)
             cgroup.apply(write for write in writes if write.early)
         except BaseException:
             cgroup.remove(parents=True)
@@ -176,6 +174,12 @@ class Cgroup:
                 own = values
         except OSError as e:
             raise Error(f'cgroup: give "{path}" the CPUs and memory nodes of its parent: {reason(e)}') from e
+
+    def hand_down(self, layout: Layout, writes: Iterable[Write]) -> None:
+        """Have the parents hand down the controllers of cgroup2 that these writes need; raises Error."""
+        needed = {write.file.partition(".")[0] for write in writes if write.controller == UNIFIED} - {"cgroup"}
+        if needed and layout.unified and UNIFIED in self.dirs:
+            _hand_down(needed, layout.unified, self.dirs[UNIFIED])
 
     def place(self, pid: int) -> None:
         """Move a process into the cgroup, in every hierarchy; raises Error."""
@@ -256,8 +260,8 @@ class Cgroup:
         except OSError as e:
             raise Error(f'cgroup: write "{freeze}" to "{path}": {reason(e)}') from e
 
-    def thaw(self) -> None:
-        """Let processes go on; raises Error."""
+    def thaw(self, *, wait: bool = False) -> None:
+        """Let processes go on, and wait, if asked to, until they do; raises Error if they don't within 2 seconds."""
         files = self._freezer_files()
         if files is None:
             return
@@ -266,6 +270,8 @@ class Cgroup:
             write_text(path, thaw)
         except OSError as e:
             raise Error(f'cgroup: write "{thaw}" to "{path}": {reason(e)}') from e
+        if wait and not _wait(lambda: not self.frozen(), PATIENCE):
+            raise Error(f'cgroup: thaw: processes in "{self._freezer()}" do not go on')
 
     def _is_frozen(self) -> bool:
         """Whether all processes have stopped; raises OSError."""

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from .. import OCI_VERSION, __version__
 from ..context import state_root
 from ..state import all_entries
-from .commands import COMMANDS, FLAG, GLOBAL_OPTIONS, HELP_WORDS, Command, Option, Request, UsageError
+from .commands import COMMANDS, DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, Command, Option, Request, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,9 +91,11 @@ class Verb(click.Command):
 
     def __init__(self, command: Command) -> None:
         self.definition = command
+        rest = [click.Argument([command.rest], nargs=-1, type=click.UNPROCESSED)] if command.rest else []
         super().__init__(
             command.name,
-            params=[*map(_argument, command.arguments), *map(_option, command.options)],
+            params=[*map(_argument, command.arguments), *rest, *map(_option, command.options)],
+            context_settings={"allow_interspersed_args": not rest},
             help=f"{command.summary}.\n\n{command.refused or command.help}",
             short_help=command.summary,
             callback=self._request,
@@ -104,9 +106,13 @@ class Verb(click.Command):
         if self.definition.refused:
             args = [word for word in args if word in HELP_WORDS]
         with click.core.augment_usage_errors(ctx):
-            return super().parse_args(ctx, list(spelled_out(self.definition.options, args)))
+            words = spelled_out(self.definition.options, args, stop_at_positional=bool(self.definition.rest))
+            return super().parse_args(ctx, list(words))
 
-    def _request(self, **arguments: Value) -> Request:
+    def _request(self, **arguments: Any) -> Request:
+        for keyword, value in arguments.items():
+            if isinstance(value, tuple):  # click's way of saying list
+                arguments[keyword] = list(value)
         return Request(click.get_current_context().find_root().params, self.definition, arguments)
 
 
@@ -120,7 +126,7 @@ def spelled_out(options: Sequence[Option], words: Sequence[str], *, stop_at_posi
     for word in rest:
         name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
         option = next((option for option in options if name and name in (option.name, option.short)), None)
-        if word == "--" or (stop_at_positional and word[:1] != "-"):
+        if word == "--" or (stop_at_positional and (len(word) < 2 or word[0] != "-")):
             yield word
             break
         if word in HELP_WORDS:
@@ -144,12 +150,19 @@ def _option(option: Option) -> click.Option:
     return click.Option(
         [f"-{option.short}", f"--{option.name}"] if option.short else [f"--{option.name}"],
         type=OptionType(option),
+        multiple=option.repeated,
         default=option.default,
-        show_default=bool(option.default) and option.kind is not FLAG,
+        show_default=_default_in_help(option),
         metavar=option.metavar or "|".join(option.choices),
         help=option.help,
         hidden=option.hidden,
     )
+
+
+def _default_in_help(option: Option) -> bool | str:
+    if option.kind is DURATION:
+        return f"{option.default:g}s"
+    return bool(option.default) and option.kind is not FLAG
 
 
 def _argument(argument: Argument) -> click.Argument:

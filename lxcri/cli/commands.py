@@ -13,12 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Value = str | int | bool | None
+    Value = str | int | float | bool | list[str] | None
     Values = dict[str, Any]
 
 TEXT = "text"  # any text; an empty one counts as not given
 NUMBER = "number"  # decimal, not negative
 FLAG = "flag"  # --force, or --force=BOOL
+DURATION = "duration"  # as Go writes it: 5s, 1m30s, 500ms; the value is in seconds, more than 0
 
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
@@ -27,16 +28,36 @@ TRUTH = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 HELP_WORDS = ("--help", "-help", "-h", "--h")
 
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
+_LONGEST = 2**63 / 1e9  # Go counts nanoseconds in an int64
+
+
+def duration(text: str) -> float:
+    """Seconds of a text like 1m30s or 0.5s, as Go's time.ParseDuration reads it; raises ValueError."""
+    total = 0.0
+    rest = text.removeprefix("+")
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        unit = rest[len(number) : len(rest) - len(rest[len(number) :].lstrip("hmnsu\u00b5\u03bc"))]
+        if unit not in _UNITS or number.count(".") > 1 or not number.strip("."):
+            raise ValueError(f'"{text}" is not a duration like 1m30s')
+        total += float(number) * _UNITS[unit]
+        rest = rest[len(number) + len(unit) :]
+    if not 0 < total < _LONGEST:
+        raise ValueError(f'"{text}" is not a duration greater than 0')
+    return total
+
 
 class Option:
     """
     An option: ``--name VALUE``, ``--name=VALUE``, with one dash or two, and the same with its short name.
 
-    Kind is TEXT, NUMBER or FLAG; metavar is the value's name in help texts; choices, if any, are all values
-    allowed.
+    Kind is TEXT, NUMBER, FLAG or DURATION; metavar is the value's name in help texts; choices, if any, are all
+    values allowed. A repeated option, whose kind is TEXT, may be there any number of times; its value is the list
+    of all texts.
     """
 
-    __slots__ = ("choices", "default", "help", "hidden", "keyword", "kind", "metavar", "name", "short")
+    __slots__ = ("choices", "default", "help", "hidden", "keyword", "kind", "metavar", "name", "repeated", "short")
 
     def __init__(
         self,
@@ -49,6 +70,7 @@ class Option:
         default: Value = None,
         choices: tuple[str, ...] = (),
         hidden: bool = False,
+        repeated: bool = False,
     ) -> None:
         self.name = name
         self.keyword = name.replace("-", "_")
@@ -59,9 +81,14 @@ class Option:
         self.default = default
         self.choices = choices
         self.hidden = hidden
+        self.repeated = repeated
+
+    def absent(self) -> Value:
+        """The value if the option is not given."""
+        return [] if self.repeated else self.default
 
     def convert(self, text: str) -> Value:
-        """The value that this text stands for; raises ValueError with the reason."""
+        """The value that this text stands for, of a repeated option one of its list; raises ValueError."""
         if self.kind is FLAG:
             if text not in TRUTH:
                 raise ValueError(f'"{text}" is neither true nor false')
@@ -70,6 +97,10 @@ class Option:
             if not (text.isascii() and text.isdigit() and len(text) < 10):
                 raise ValueError(f'"{text}" is not a number')
             return int(text)
+        if self.kind is DURATION:
+            return duration(text)
+        if self.repeated:
+            return text
         if self.choices and text not in self.choices:
             raise ValueError(f'"{text}" is not one of {", ".join(self.choices)}')
         return text or self.default
@@ -90,11 +121,12 @@ class Command:
     """
     A verb: ``lxcri.verbs.<name>.run(ctx, **arguments)``.
 
-    Arguments without default come first. A command with a reason in ``refused`` takes any words and always
-    fails with that reason.
+    Arguments without default come first. With ``rest``, a keyword, options end at the first argument, and all words
+    after the arguments are its value, untouched. ``failure`` is the exit status of what failed. A command with a
+    reason in ``refused`` takes any words and always fails with that reason.
     """
 
-    __slots__ = ("arguments", "help", "name", "options", "refused", "summary")
+    __slots__ = ("arguments", "failure", "help", "name", "options", "refused", "rest", "summary")
 
     def __init__(
         self,
@@ -104,6 +136,8 @@ class Command:
         *,
         arguments: tuple[Argument, ...] = (),
         options: tuple[Option, ...] = (),
+        rest: str = "",
+        failure: int = 1,
         refused: str = "",
     ) -> None:
         self.name = name
@@ -111,6 +145,8 @@ class Command:
         self.help = help
         self.arguments = arguments
         self.options = options
+        self.rest = rest
+        self.failure = failure
         self.refused = refused
 
 
@@ -186,6 +222,66 @@ CREATE_OPTIONS = (
     Option("no-new-keyring", FLAG, "Do not give the container a session keyring of its own.", default=False),
 )
 
+EXEC_OPTIONS = (
+    Option("process", TEXT, "File with the process object of config.json.", short="p", metavar="FILE"),
+    Option("cwd", TEXT, "Working directory in the container.", metavar="DIR"),
+    Option("env", TEXT, "Environment variable; may be repeated.", short="e", metavar="NAME=VALUE", repeated=True),
+    Option("tty", FLAG, "Give the process a terminal.", short="t", default=False),
+    Option("user", TEXT, "Ids of user and group.", short="u", metavar="UID[:GID]"),
+    Option("additional-gids", TEXT, "Further group; may be repeated.", short="g", metavar="GID", repeated=True),
+    Option("cap", TEXT, "Capability to add; may be repeated.", short="c", metavar="CAP", repeated=True),
+    Option("console-socket", TEXT, "Unix socket to send the terminal's master end to.", metavar="SOCKET"),
+    Option("pidfd-socket", TEXT, "Unix socket to send a pidfd of the process to.", metavar="SOCKET"),
+    Option("detach", FLAG, "Do not wait for the process.", short="d", default=False),
+    Option("pid-file", TEXT, "File to write the pid of the process to.", metavar="FILE"),
+    Option("process-label", TEXT, "SELinux label of the process.", metavar="LABEL"),
+    Option("apparmor", TEXT, "AppArmor profile of the process.", metavar="PROFILE"),
+    Option("no-new-privs", FLAG, "Set no_new_privs for the process.", default=False),
+    Option(
+        "preserve-fds",
+        NUMBER,
+        "Pass this many descriptors from 3 on to the process.",
+        metavar="N",
+        default=0,
+    ),
+    Option("ignore-paused", FLAG, "Also in a paused container, where it waits for resume.", default=False),
+    Option(
+        "cgroup",
+        TEXT,
+        "Cgroup below the container's, in all hierarchies or in those of the controllers; may be repeated.",
+        metavar="[CONTROLLERS:]PATH",
+        repeated=True,
+    ),
+)
+
+UPDATE_OPTIONS = (
+    Option(
+        "resources",
+        TEXT,
+        "JSON file with the limits, as in linux.resources; - is standard input. Other options are ignored then.",
+        short="r",
+        metavar="FILE",
+    ),
+    Option("blkio-weight", TEXT, "Weight for block devices, 10 to 1000.", metavar="WEIGHT"),
+    Option("cpu-period", TEXT, "Length of the CPU period.", metavar="MICROSECONDS"),
+    Option("cpu-quota", TEXT, "CPU time in a period, -1 for no limit.", metavar="MICROSECONDS"),
+    Option("cpu-burst", TEXT, "CPU time that may be saved up for later periods.", metavar="MICROSECONDS"),
+    Option("cpu-share", TEXT, "Weight for CPU time, 2 to 262144.", metavar="SHARES"),
+    Option("cpu-rt-period", TEXT, "Length of the real-time period.", metavar="MICROSECONDS"),
+    Option("cpu-rt-runtime", TEXT, "CPU time in a real-time period.", metavar="MICROSECONDS"),
+    Option("cpuset-cpus", TEXT, "CPUs to run on, like 0-3,7.", metavar="LIST"),
+    Option("cpuset-mems", TEXT, "Memory nodes to use.", metavar="LIST"),
+    Option("cpu-idle", TEXT, "1 to give CPU time only when nobody else wants it.", metavar="0|1"),
+    Option("kernel-memory", TEXT, "Limit for the kernel's memory.", metavar="BYTES", hidden=True),
+    Option("kernel-memory-tcp", TEXT, "Limit for TCP buffers.", metavar="BYTES", hidden=True),
+    Option("memory", TEXT, "Memory limit in bytes, or like 64M; -1 for none.", metavar="BYTES"),
+    Option("memory-reservation", TEXT, "Memory to leave to the container, if possible.", metavar="BYTES"),
+    Option("memory-swap", TEXT, "Limit for memory and swap together.", metavar="BYTES"),
+    Option("pids-limit", TEXT, "Greatest number of processes and threads, -1 for no limit.", metavar="NUMBER"),
+    Option("l3-cache-schema", TEXT, "Refused: there is no support for Intel RDT.", metavar="SCHEMA"),
+    Option("mem-bw-schema", TEXT, "Refused: there is no support for Intel RDT.", metavar="SCHEMA"),
+)
+
 REFUSED = "checkpoint and restore are not supported by this version of lxcri"
 
 COMMANDS = {
@@ -239,6 +335,52 @@ COMMANDS = {
                 ),
             ),
         ),
+        Command(
+            "exec",
+            "Run another program in a running container",
+            "The exit status is the program's, 128 plus the signal that ended it, or 255 if it was not run.",
+            arguments=(ID,),
+            rest="args",
+            options=EXEC_OPTIONS,
+            failure=255,
+        ),
+        Command(
+            "ps",
+            "List the processes of a container",
+            "The table is what `ps` prints of them, with its options given after the ID, -ef if there are none.",
+            arguments=(ID,),
+            rest="ps_options",
+            options=(
+                Option(
+                    "format",
+                    TEXT,
+                    "Output format; json is the pids alone.",
+                    short="f",
+                    choices=("table", "json"),
+                    default="table",
+                ),
+            ),
+        ),
+        Command("pause", "Stop all processes of a container until `resume`", arguments=(ID,)),
+        Command("resume", "Let the processes of a paused container go on", arguments=(ID,)),
+        Command(
+            "update",
+            "Change the limits of a container",
+            "A limit of 0, and one that is not given, stays as it is. If one is refused, all stay as they are.",
+            arguments=(ID,),
+            options=UPDATE_OPTIONS,
+        ),
+        Command(
+            "events",
+            "Print what a container uses, and when it runs out of memory, as JSON",
+            "Until the container ends, or is deleted.",
+            arguments=(ID,),
+            options=(
+                Option("interval", DURATION, "Time between two of them.", metavar="DURATION", default=5.0),
+                Option("stats", FLAG, "Print what it uses now, and nothing else.", default=False),
+            ),
+        ),
+        Command("features", "Print what this runtime can do, as JSON"),
         Command(
             "list",
             "List the containers",

@@ -20,10 +20,14 @@ def parse(words: list[str]) -> Request | None:
         return None
     if command.refused:
         return None if any(word in HELP_WORDS for word in rest) else Request(options, command, {})
-    scanned = _scan(command.options, rest)
+    scanned = _scan(command.options, rest, stop_at_positional=bool(command.rest))
     if scanned is None:
         return None
     arguments, positionals = scanned
+    if command.rest:
+        count = len(command.arguments)
+        arguments[command.rest] = positionals[count:]
+        positionals = positionals[:count]
     if len(positionals) > len(command.arguments):
         return None
     for position, argument in enumerate(command.arguments):
@@ -40,7 +44,7 @@ def _scan(
     options: tuple[Option, ...], words: list[str], *, stop_at_positional: bool = False
 ) -> tuple[Values, list[str]] | None:
     """Values by keyword, with defaults, and the positional words; None if something is not understood."""
-    values: Values = {option.keyword: option.default for option in options}
+    values: Values = {option.keyword: option.absent() for option in options}
     if not words:
         return values, words
     named = {option.name: option for option in options}
@@ -70,7 +74,11 @@ def _scan(
             else:
                 return None
         try:
-            values[option.keyword] = option.convert(text)
+            value = option.convert(text)
         except ValueError:
             return None
+        if option.repeated:
+            values[option.keyword].append(value)
+        else:
+            values[option.keyword] = value
     return values, positionals

@@ -1,4 +1,4 @@
-"""features.md and features-linux.md. A property that is None or empty says "unknown", not "no"."""
+"""features.md and features-linux.md. A property that is None says "unknown"; an empty list says "none"."""
 
 from .base import Base
 
@@ -23,11 +23,11 @@ class SeccompFeatures(Base):
     """Names known in linux.seccomp; `supported_flags` are those that kernel and libseccomp can do too."""
 
     enabled: bool | None = None
-    actions: list[str] = []
-    operators: list[str] = []
-    archs: list[str] = []
-    known_flags: list[str] = []
-    supported_flags: list[str] = []
+    actions: list[str] | None = None
+    operators: list[str] | None = None
+    archs: list[str] | None = None
+    known_flags: list[str] | None = None
+    supported_flags: list[str] | None = None
 
 
 class IntelRdtFeatures(Base):
@@ -41,8 +41,8 @@ class IntelRdtFeatures(Base):
 class MemoryPolicyFeatures(Base):
     """Names known in linux.memoryPolicy."""
 
-    modes: list[str] = []
-    flags: list[str] = []
+    modes: list[str] | None = None
+    flags: list[str] | None = None
 
 
 class MountExtensions(Base):
@@ -54,8 +54,8 @@ class MountExtensions(Base):
 class LinuxFeatures(Base):
     """What of the Linux part is implemented."""
 
-    namespaces: list[str] = []
-    capabilities: list[str] = []
+    namespaces: list[str] | None = None
+    capabilities: list[str] | None = None
     cgroup: CgroupFeatures | None = None
     seccomp: SeccompFeatures | None = None
     apparmor: Enabled | None = None
@@ -71,8 +71,8 @@ class Features(Base):
 
     oci_version_min: str
     oci_version_max: str
-    hooks: list[str] = []
-    mount_options: list[str] = []
+    hooks: list[str] | None = None
+    mount_options: list[str] | None = None
     linux: LinuxFeatures | None = None
     annotations: dict[str, str] = {}
-    potentially_unsafe_config_annotations: list[str] = []
+    potentially_unsafe_config_annotations: list[str] | None = None

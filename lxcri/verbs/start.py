@@ -7,7 +7,7 @@ import posix
 
 from ..channel import FAILED, LAST_STEP, PACKET_MAX, START, failure, send_state
 from ..errors import Error
-from ..state import START_SOCKET, Entry, oci_state_json, open_init, wait_exit
+from ..state import START_SOCKET, Entry, oci_state_json, open_init, status, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,14 +73,16 @@ def tell_init(entry: Entry, state: State) -> None:
     """
     Tell the waiting init to go on, and wait until it has executed the program.
 
-    Raises Error if nobody waits (then the container runs already), FailedStartError if the program was not
-    executed.
+    Raises Error if nobody waits (then the container runs already, or is paused), FailedStartError if the program
+    was not executed.
     """
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         try:
             connection.connect(entry.socket_path())
         except (FileNotFoundError, ConnectionRefusedError):
+            if status(entry, state) == "paused":
+                raise Error(f'container "{entry.id}": cannot start a container in the paused state') from None
             raise Error(f'container "{entry.id}": cannot start an already running container') from None
         executing = False
         try:

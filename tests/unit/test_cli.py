@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from lxcri.cli import click_app, fast
-from lxcri.cli.commands import COMMANDS, FLAG, GLOBAL_OPTIONS, HELP_WORDS, NUMBER, TRUTH, UsageError
+from lxcri.cli.commands import COMMANDS, DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, NUMBER, TRUTH, UsageError, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 PARSED = {name: command for name, command in COMMANDS.items() if not command.refused}
 BAD_VALUES = {
     FLAG: ("yes", "", "2", "tRue"),
+    DURATION: ("", "0", "0s", "-1s", "5", "s", "1x", "1s2", "1.2.3s", ".s", "1 s", "9999999999h", "\u06615s"),
     NUMBER: ("-1", "", "x", "1.0", "0x10", "1_0", " 1", "9999999999", "\u0661"),
 }
 
@@ -48,8 +49,12 @@ def spelled_option(draw: st.DrawFn, option: Option) -> tuple[list[str], Any]:
     if option.kind is NUMBER:
         value = draw(st.integers(0, 999_999_999))
         text = str(value)
+    elif option.kind is DURATION:
+        text, value = draw(st.sampled_from([("5s", 5.0), ("1m30.5s", 90.5), ("+2h", 7200.0), ("250ms", 0.25)]))
     elif option.choices:
         text = value = draw(st.sampled_from(option.choices))
+    elif option.repeated:
+        text = value = draw(WORDS)
     else:
         text = draw(WORDS)
         value = text or option.default
@@ -59,11 +64,12 @@ def spelled_option(draw: st.DrawFn, option: Option) -> tuple[list[str], Any]:
 
 @st.composite
 def spelled_options(draw: st.DrawFn, options: Sequence[Option]) -> tuple[list[list[str]], dict[str, Any]]:
-    """Right spellings of some of these options, some of them repeatedly; the last of each counts."""
-    values = {option.keyword: option.default for option in options}
+    """Right spellings of some of these options, some of them repeatedly; the last of each counts, or all."""
+    values = {option.keyword: option.absent() for option in options}
     spellings = []
     for option in draw(st.lists(st.sampled_from(options), max_size=4)) if options else []:
-        spelling, values[option.keyword] = draw(spelled_option(option))
+        spelling, value = draw(spelled_option(option))
+        values[option.keyword] = [*values[option.keyword], value] if option.repeated else value
         spellings.append(spelling)
     return (spellings, values)
 
@@ -75,6 +81,13 @@ def right_command_line(draw: st.DrawFn) -> tuple[list[str], tuple[Any, ...]]:
     spellings, options = draw(spelled_options(GLOBAL_OPTIONS))
     words = [*chain.from_iterable(spellings), command.name]
     spellings, arguments = draw(spelled_options(command.options))
+    if command.rest:
+        first = draw(WORDS)
+        rest = arguments[command.rest] = draw(st.lists(st.one_of(WORDS, noise()), max_size=4))
+        arguments["id"] = first
+        before = ["--"] if (len(first) > 1 and first[0] == "-") or draw(st.booleans()) else []
+        words += [*chain.from_iterable(spellings), *before, first, *rest]
+        return (words, (command.name, options, arguments))
     required = sum(argument.required for argument in command.arguments)
     positionals = draw(st.lists(WORDS, min_size=required, max_size=len(command.arguments)))
     for argument, word in zip(command.arguments, positionals, strict=False):
@@ -106,14 +119,10 @@ def noise() -> st.SearchStrategy[str]:
     """Words of which command lines are made, and others."""
     options = [option for command in COMMANDS.values() for option in command.options] + list(GLOBAL_OPTIONS)
     names = sorted({name for option in options for name in (option.name, option.short) if name})
-    values = st.sampled_from(
-        ["", "true", "false", "0", "7", "json", "x", *BAD_VALUES[FLAG], *BAD_VALUES[NUMBER]]
-    )
+    values = st.sampled_from(["", "true", "false", "0", "7", "json", "x", *BAD_VALUES[FLAG], *BAD_VALUES[NUMBER]])
     dashed = st.builds("{}{}".format, st.sampled_from(["-", "--", "---", ""]), st.sampled_from(names))
     return st.one_of(
-        st.sampled_from(
-            [*COMMANDS, "c1", "TERM", "--", "-", "", "-9", "--version", "-v", "--nope", *HELP_WORDS]
-        ),
+        st.sampled_from([*COMMANDS, "c1", "TERM", "--", "-", "", "-9", "--version", "-v", "--nope", *HELP_WORDS]),
         dashed,
         st.builds("{}={}".format, dashed, values),
         values,
@@ -145,9 +154,7 @@ def every_option() -> list[tuple[list[str], Option]]:
 
 
 @pytest.mark.parametrize(("before", "option"), every_option(), ids=lambda value: getattr(value, "name", None))
-def test_a_value_that_does_not_fit_is_a_usage_error_that_names_the_option(
-    before: list[str], option: Option
-) -> None:
+def test_a_value_that_does_not_fit_is_a_usage_error_that_names_the_option(before: list[str], option: Option) -> None:
     bad = ("nonsense",) if option.choices else BAD_VALUES.get(option.kind, ())
     after = [] if before else ["list"]
     required = [a.keyword for command in before for a in COMMANDS[command].arguments if a.required]
@@ -206,15 +213,29 @@ ENGINE_CALLS = [
     ("--debug --criu /usr/sbin/criu --rootless=true list --format=json", "list", {"format": "json"}),
     ("--rootless=false state ID", "state", {"id": "ID"}),
     ("run --detach --no-subreaper --keep ID", "run", {"detach": True, "no_subreaper": True, "keep": True}),
+    (
+        "exec --pid-file P --process F --detach --tty --console-socket S ID",
+        "exec",
+        {"id": "ID", "args": [], "pid_file": "P", "process": "F", "detach": True, "tty": True, "console_socket": "S"},
+    ),
+    (
+        "--root R --log L --log-format json exec --process F --detach --pid-file P ID",
+        "exec",
+        {"process": "F", "detach": True, "pid_file": "P", "tty": False, "console_socket": None},
+    ),
+    ("pause ID", "pause", {"id": "ID"}),
+    ("resume ID", "resume", {"id": "ID"}),
+    ("ps --format json ID", "ps", {"id": "ID", "format": "json", "ps_options": []}),
+    ("update --resources - ID", "update", {"id": "ID", "resources": "-", "memory": None}),
+    ("update --resources=F ID", "update", {"resources": "F"}),
+    ("events --stats ID", "events", {"stats": True, "interval": 5.0}),
+    ("events --interval=1m30s ID", "events", {"stats": False, "interval": 90.0}),
+    ("features", "features", {}),
 ]
 
 
-@pytest.mark.parametrize(
-    ("line", "verb", "expected"), ENGINE_CALLS, ids=[line for line, _, _ in ENGINE_CALLS]
-)
-def test_calls_of_engines_are_understood_without_click(
-    line: str, verb: str, expected: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("line", "verb", "expected"), ENGINE_CALLS, ids=[line for line, _, _ in ENGINE_CALLS])
+def test_calls_of_engines_are_understood_without_click(line: str, verb: str, expected: dict[str, Any]) -> None:
     name, _, arguments = outcome(fast.parse(line.split()))
     assert name == verb
     assert expected.items() <= arguments.items()
@@ -248,9 +269,7 @@ def test_a_switch_is_on_alone_and_off_with_false() -> None:
 
 
 def test_an_empty_value_counts_as_not_given() -> None:
-    _, options, arguments = outcome(
-        fast.parse(["--root=", "--log", "", "create", "--bundle=", "--pid-file", "", "c"])
-    )
+    _, options, arguments = outcome(fast.parse(["--root=", "--log", "", "create", "--bundle=", "--pid-file", "", "c"]))
     assert (options["root"], options["log"]) == (None, None)
     assert (arguments["bundle"], arguments["pid_file"]) == (".", None)
 
@@ -261,6 +280,92 @@ def test_options_may_follow_the_id() -> None:
         "signal": "TERM",
         "all": True,
     }
+
+
+EXEC = {
+    "process": None,
+    "cwd": None,
+    "env": [],
+    "tty": False,
+    "user": None,
+    "additional_gids": [],
+    "cap": [],
+    "console_socket": None,
+    "pidfd_socket": None,
+    "detach": False,
+    "pid_file": None,
+    "process_label": None,
+    "apparmor": None,
+    "no_new_privs": False,
+    "preserve_fds": 0,
+    "ignore_paused": False,
+    "cgroup": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["c1", "ls", "--tty", "-l"], {"id": "c1", "args": ["ls", "--tty", "-l"]}),
+        (["c1", "--", "ls"], {"id": "c1", "args": ["--", "ls"]}),
+        (["--", "c1", "ls", "--help"], {"id": "c1", "args": ["ls", "--help"]}),
+        (["c1"], {"id": "c1", "args": []}),
+        (["-t", "c1", "", "-", "-e", "A=1"], {"id": "c1", "tty": True, "args": ["", "-", "-e", "A=1"]}),
+        (["-", "-t"], {"id": "-", "args": ["-t"]}),
+        (
+            ["-e", "A=1,2", "--env=B=", "-env", "", "-u", "1:2", "-g", "3", "-g", "4", "-c", "CAP_KILL", "c1", "x"],
+            {
+                "id": "c1",
+                "args": ["x"],
+                "env": ["A=1,2", "B=", ""],
+                "user": "1:2",
+                "additional_gids": ["3", "4"],
+                "cap": ["CAP_KILL"],
+            },
+        ),
+        (["--cgroup", "a", "--cgroup=cpu,memory:b", "c1"], {"id": "c1", "args": [], "cgroup": ["a", "cpu,memory:b"]}),
+    ],
+)
+def test_what_follows_the_id_of_exec_is_the_command(words: list[str], expected: dict[str, Any]) -> None:
+    for parse in (fast.parse, click_app.parse):
+        assert outcome(parse(["exec", *words]))[2] == EXEC | expected
+
+
+def test_repeated_options_of_two_command_lines_do_not_mix() -> None:
+    for parse in (fast.parse, click_app.parse):
+        assert outcome(parse(["exec", "-e", "A=1", "c1"]))[2]["env"] == ["A=1"]
+        assert outcome(parse(["exec", "c1"]))[2]["env"] == []
+
+
+def test_options_of_ps_follow_the_id() -> None:
+    for parse in (fast.parse, click_app.parse):
+        assert outcome(parse(["ps", "c1", "-o", "pid", "--help"]))[2]["ps_options"] == ["-o", "pid", "--help"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5s", 5),
+        ("1h1m1s", 3661),
+        ("1.5h", 5400),
+        ("0.5m", 30),
+        (".5s", 0.5),
+        ("1.s", 1),
+        ("100ms", 0.1),
+        ("7us", 7e-6),
+        ("7\u00b5s", 7e-6),
+        ("7\u03bcs", 7e-6),
+        ("3ns", 3e-9),
+        ("+1s", 1),
+    ],
+)
+def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
+    assert duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_only_exec_fails_with_255(command: Command) -> None:
+    assert command.failure == (255 if command.name == "exec" else 1)
 
 
 def test_global_options_end_at_the_verb() -> None:
@@ -279,6 +384,7 @@ def test_keywords_of_a_command_are_the_parameters_of_its_verb(command: Command) 
     assert {parameter.name for parameter in others} == {
         *(option.keyword for option in command.options),
         *(argument.keyword for argument in command.arguments),
+        *filter(None, [command.rest]),
     }
 
 
@@ -289,6 +395,9 @@ def test_help_names_every_option(command: Command, word: str, capsys: pytest.Cap
     text = capsys.readouterr().out
     assert command.summary in text
     for option in command.options:
+        if option.hidden:
+            assert f"--{option.name} " not in text
+            continue
         assert f"--{option.name}" in text
         assert option.help.split()[0] in text
 
@@ -317,9 +426,7 @@ def test_version_is_readable_for_docker(word: str, capsys: pytest.CaptureFixture
     assert values["spec"] == "1.3.0"
 
 
-@pytest.mark.parametrize(
-    "words", [["checkpoint"], ["restore", "--image-path", "/x", "c1"], ["checkpoint", "-x"]]
-)
+@pytest.mark.parametrize("words", [["checkpoint"], ["restore", "--image-path", "/x", "c1"], ["checkpoint", "-x"]])
 def test_refused_commands_take_any_words(words: list[str]) -> None:
     assert outcome(fast.parse(words)) == outcome(click_app.parse(words))
 

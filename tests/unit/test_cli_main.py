@@ -196,3 +196,18 @@ def test_state_root(
     monkeypatch.setattr(posix, "environ", environment)
     monkeypatch.setattr(posix, "geteuid", lambda: uid)
     assert state_root(given) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["exec"],
+        ["exec", "--nope", "c1", "true"],
+        ["exec", "--preserve-fds=x", "c1", "true"],
+        ["--log=/nonexistent/log", "exec", "c1", "true"],
+        ["--root=/nonexistent", "exec", "c1", "true"],
+    ],
+)
+def test_exec_that_runs_nothing_fails_with_255(words: list[str]) -> None:
+    assert program.run(words) == 255
+    assert program.run([word if word != "exec" else "ps" for word in words]) == 1

@@ -73,10 +73,10 @@ def imported(*words: str, succeeds: bool = True) -> set[str]:
         return set(pipe.read().splitlines())
 
 
-def budget_of(ctx: Context, *words: str) -> set[str]:
+def budget_of(ctx: Context, *words: str, succeeds: bool = True) -> set[str]:
     """What a verb imports beyond COMMAND_LINE."""
     options = ("--root", ctx.root, "--log", f"{ctx.root}.log", "--log-format=json")
-    return imported(*options, *words) - COMMAND_LINE
+    return imported(*options, *words, succeeds=succeeds) - COMMAND_LINE
 
 
 def test_state_of_a_created_container(ctx: Context, fake: Fake) -> None:
@@ -123,6 +123,24 @@ def test_delete_of_an_unknown_container(ctx: Context) -> None:
 def test_list(ctx: Context, fake: Fake) -> None:
     with_cgroup(fake())
     assert budget_of(ctx, "list") == {"_socket", "lxcri.verbs.list", *CGROUP}
+
+
+def test_ps_as_json(ctx: Context, fake: Fake) -> None:
+    with_cgroup(fake())
+    assert budget_of(ctx, "ps", "--format", "json", "c1") == {"lxcri.verbs.ps", *CGROUP}
+
+
+def test_ps_as_a_table(ctx: Context, fake: Fake) -> None:
+    with_cgroup(fake())
+    assert budget_of(ctx, "ps", "c1") == {"lxcri.verbs.ps", *CGROUP}
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_pause_and_resume(verb: str, ctx: Context, fake: Fake) -> None:
+    """Of a cgroup that does not exist, which is the last thing that they find out."""
+    with_cgroup(fake())
+    more = {"_socket"} if verb == "pause" else set()
+    assert budget_of(ctx, verb, "c1", succeeds=False) == {"fcntl", f"lxcri.verbs.{verb}", *more, *CGROUP}
 
 
 def test_the_budget_sees_what_is_imported() -> None:
