@@ -16,7 +16,7 @@ def hooks(kind: str, *found: Json) -> Json:
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime"])
 def test_hooks_of_the_runtimes_namespace(kind: str) -> None:
     """The runtime runs them, once the mounts are made but before the pivot."""
-    two = [{"path": "/a", "args": ["a", "b"], "env": ["A=1"], "timeout": 9}, {"path": "/b"}]
+    two: list[Json] = [{"path": "/a", "args": ["a", "b"], "env": ["A=1"], "timeout": 9}, {"path": "/b"}]
     assert change(hooks(kind, *two)) == {
         "runtime_hooks": [
             (f'hooks.{kind}[0] "/a"', Hook("/a", args=["a", "b"], env=["A=1"], timeout=9)),
