@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from lxcri.netlink import CLONE_NEWNET, move_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(shutil.which("ip") is None, reason="ip is not there (Debian: iproute2)")
 
 
 class Networks:
