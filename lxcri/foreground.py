@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,50 +19,60 @@ NOT_FORWARDED = {
     signal.SIGURG,
     signal.SIGWINCH,  # said to the terminal
 }
+DRAIN_SECONDS = 1.0
+"""How long output is taken from a terminal that processes still write to after init has ended."""
 
 
-def wait_for(pid: int, pidfd: int, terminal: Terminal | None) -> int:
-    """Wait until this child has ended; return its exit status, 128+n if signal n killed it."""
-    signals_read, signals_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    former = signal.set_wakeup_fd(signals_write, warn_on_full_buffer=False)
-    handled = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-    handlers = {number: signal.signal(number, _noted) for number in handled}
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    poll.register(signals_read, select.POLLIN)
-    if terminal:
-        poll.register(0, select.POLLIN)
-        poll.register(terminal.master, select.POLLIN)
-    try:
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if signals_read in ready:
-                for number in os.read(signals_read, 4096):
-                    _act_on(number, pid, pidfd, terminal)
-            if terminal and 0 in ready and not terminal.to_container():
-                poll.unregister(0)
-            if terminal and terminal.master in ready and not terminal.from_container():
-                poll.unregister(terminal.master)
-            if pidfd in ready:
-                break
-        while terminal and _readable(terminal.master) and terminal.from_container():
-            pass
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return 128 - code if code < 0 else code
-    finally:
-        signal.set_wakeup_fd(former)
-        for number, handler in handlers.items():
+class Signals:
+    """The signals sent to this process: from now on, and until end(), they are noted, and have no other effect."""
+
+    def __init__(self) -> None:
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._former = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        handled = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        self._handlers = {number: signal.signal(number, _noted) for number in handled}
+
+    def noted(self) -> bytes:
+        """The numbers of those that came since the last call, once fd is readable."""
+        return os.read(self.fd, 4096)
+
+    def end(self) -> None:
+        """Let them have their former effects."""
+        signal.set_wakeup_fd(self._former)
+        for number, handler in self._handlers.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        os.close(signals_read)
-        os.close(signals_write)
+        os.close(self.fd)
+        os.close(self._write)
 
 
 def _noted(number: int, frame: object) -> None:
     """The number arrives through the wake-up descriptor."""
 
 
-def _readable(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0])
+def wait_for(pid: int, pidfd: int, signals: Signals, terminal: Terminal | None) -> int:
+    """Wait until this child has ended; return its exit status, 128+n if signal n killed it."""
+    while True:
+        ready = _poll({pidfd: select.POLLIN, signals.fd: select.POLLIN, **(terminal.events() if terminal else {})})
+        if signals.fd in ready:
+            for number in signals.noted():
+                _act_on(number, pid, pidfd, terminal)
+        if terminal:
+            terminal.act(ready)
+        if pidfd in ready:
+            break
+    if terminal:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while (ready := _poll(terminal.output_events(), 0)) and time.monotonic() < deadline:
+            terminal.act(ready)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return 128 - code if code < 0 else code
+
+
+def _poll(events: dict[int, int], milliseconds: int | None = None) -> dict[int, int]:
+    poll = select.poll()
+    for fd, wanted in events.items():
+        poll.register(fd, wanted)
+    return dict(poll.poll(milliseconds))
 
 
 def _act_on(number: int, pid: int, pidfd: int, terminal: Terminal | None) -> None:

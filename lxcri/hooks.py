@@ -31,6 +31,7 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
         os.lseek(state_fd, 0, os.SEEK_SET)
         streams = [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((state_fd, output_fd, output_fd))]
         env = dict(entry.partition("=")[::2] for entry in hook.env)
+        _keep_descriptors()
         here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.chdir(directory)
@@ -42,14 +43,13 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
         finally:
             os.fchdir(here)
             os.close(here)
-        pidfd = os.pidfd_open(pid)
+        ended = False
         try:
-            ended = hook.timeout is None or wait_exit(pidfd, min(hook.timeout, LONGEST_WAIT))
+            ended = _wait(pid, hook.timeout)
         finally:
-            os.close(pidfd)
-        if not ended:
-            os.kill(pid, 9)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            if not ended:
+                os.kill(pid, 9)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if not ended:
             raise Error(f"{subject}: timed out after {hook.timeout} seconds")
         if status:
@@ -59,6 +59,28 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
     finally:
         os.close(state_fd)
         os.close(output_fd)
+
+
+def _wait(pid: int, seconds: float | None) -> bool:
+    """Wait until a child has ended; whether it has, within this time."""
+    if seconds is None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return True
+    pidfd = os.pidfd_open(pid)
+    try:
+        return wait_exit(pidfd, min(seconds, LONGEST_WAIT))
+    finally:
+        os.close(pidfd)
+
+
+def _keep_descriptors() -> None:
+    """Have no descriptor that our caller left open inherited."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                pass  # it was the one that listed them
 
 
 def _saved_hooks(entry: Entry, kind: str) -> list[tuple[str, Hook]]:

@@ -112,7 +112,7 @@ def create(
         try:
             launch.abort()
         except Error as left:
-            raise LeftoverError(f"{e or 'interrupted'}; {left}") from e
+            raise LeftoverError(f"{str(e) or 'interrupted'}; {left}") from e
         raise
     return state, launch.pidfd
 

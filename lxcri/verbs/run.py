@@ -5,15 +5,16 @@ from __future__ import annotations
 from .. import linux
 from ..bundle import load_bundle
 from ..errors import Error
-from ..foreground import reap, wait_for
-from ..state import Entry
-from .create import NO_PIVOT, connect_console, create
+from ..foreground import Signals, reap, wait_for
+from ..state import Entry, NotFoundError
+from .create import NO_PIVOT, LeftoverError, connect_console, create
 from .delete import destroy
 from .start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..context import Context
+    from ..state import State
     from ..terminal import Terminal
 
 
@@ -37,6 +38,7 @@ def run(
         raise Error(NO_PIVOT)
     console = None
     terminal: Terminal | None = None
+    signals = None
     with Entry.claim(ctx.root, id) as entry:
         state = None
         try:
@@ -57,8 +59,9 @@ def run(
                 console = terminal.socket
             else:
                 console = connect_console(spec, console_socket)
-            if not detach:  # init becomes our child when liblxc's process ends
-                linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            if not detach:
+                signals = Signals()  # those that come before the container runs are for it too
+                linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # init becomes our child when liblxc's process ends
             state, pidfd = create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
             if no_subreaper and not detach:
                 linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 0)
@@ -67,23 +70,30 @@ def run(
             if terminal:
                 terminal.receive()
             start(ctx, entry, state)
-            if detach:
+            if signals is None:
                 return 0
-            status = wait_for(state.pid, pidfd, terminal)
+            status = wait_for(state.pid, pidfd, signals, terminal)
+        except LeftoverError:
+            raise
         except BaseException:
-            if terminal:
-                terminal.restore()
             if state is None:
                 entry.remove()
             else:
-                entry.lock()
-                destroy(ctx, entry, state)
+                _delete(ctx, entry, state)
                 if not detach:
                     reap(state.pid)
             raise
-        if terminal:
-            terminal.restore()
+        finally:
+            if terminal:
+                terminal.restore()
         if not keep:
-            entry.lock()
-            destroy(ctx, entry, state)
+            _delete(ctx, entry, state)
     return status
+
+
+def _delete(ctx: Context, entry: Entry, state: State) -> None:
+    try:
+        entry.lock()
+    except NotFoundError:
+        return  # another command deleted it meanwhile
+    destroy(ctx, entry, state)
