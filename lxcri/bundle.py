@@ -15,8 +15,10 @@ from .spec import decode_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .configuration import Configuration
     from .context import Context
     from .spec import Spec
+    from .state import Entry, State
 
 LISTEN_FDS_START = 3
 
@@ -81,21 +83,57 @@ def load_bundle(
     spec.hooks = merge_hooks(configuration.hooks, spec.hooks)
     if spec.process is not None:
         spec.process.env = unique_environment(spec.process.env)
+    request = make_request(
+        ctx,
+        configuration,
+        id=id,
+        bundle=bundle,
+        rootfs=real_rootfs(bundle, spec.root.path),
+        directory=directory,
+        preserve_fds=preserve_fds,
+    )
+    request.notify = bool(caller_socket())
+    request.session_keyring = session_keyring
+    return spec, request
+
+
+def load_execution(ctx: Context, entry: Entry, state: State, preserve_fds: int) -> Request:
+    """The request for another process in a container."""
+    return make_request(
+        ctx,
+        load_configuration(ctx.config),
+        id=state.id,
+        bundle=state.bundle,
+        rootfs=state.rootfs,
+        directory=entry.path,
+        preserve_fds=preserve_fds,
+    )
+
+
+def make_request(
+    ctx: Context,
+    configuration: Configuration,
+    *,
+    id: str,
+    bundle: str,
+    rootfs: str,
+    directory: str,
+    preserve_fds: int,
+) -> Request:
+    """A Request with the switches of the command line, or else of the configuration, and with passed descriptors."""
 
     def switch(name: str) -> bool:
         given: bool | None = getattr(ctx, name)
         return getattr(configuration, name) if given is None else given
 
     listening = listen_fds()
-    return spec, Request(
+    return Request(
         id=id,
         bundle=bundle,
-        rootfs=real_rootfs(bundle, spec.root.path),
+        rootfs=rootfs,
         directory=directory,
         preserve_fds=preserve_fds + listening,
         listen_fds=listening,
-        notify=bool(caller_socket()),
-        session_keyring=session_keyring,
         apparmor=switch("apparmor"),
         capabilities=switch("capabilities"),
         cgroup_devices=switch("cgroup_devices"),

@@ -45,6 +45,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("readonly", "s"),  # path, where it exists
     # Files below the root.
     ("mknod", "snnnn"),  # path, mode with its type, device number, uid, gid
+    ("directory", "s"),  # path
     ("symlink", "sss"),  # target, path, a file below the root that must exist ("" for none)
     ("replace_symlink", "ss"),  # target, path: what is there is replaced
     # The namespaces' own properties.
@@ -52,7 +53,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("sysctl", "ss"),  # path below proc/sys, value
     ("hostname", "s"),
     ("domainname", "s"),
-    ("console", "nnnn"),  # handle of the console socket, rows, columns, uid
+    ("console", "nnnnn"),  # handle of the console socket, rows, columns, uid, whether it becomes /dev/console
     # The process.
     ("arguments", "S"),
     ("environment", "S"),

@@ -8,10 +8,13 @@ from ..spec import Linux, Spec
 from . import cgroups, devices, hooks, mounts, namespaces, process, root, unsupported
 from .request import Host, Request
 
-__all__ = ["Host", "Request", "compile_plan"]
+__all__ = ["Host", "Request", "compile_execution", "compile_plan"]
 
-FIXED_HANDLES = 4
-"""The descriptors that lxcri-init gets first: stdin, stdout, stderr and the socket on which it awaits `start`."""
+STREAMS = 3
+"""The descriptors that lxcri-init gets first: stdin, stdout, stderr."""
+
+FIXED_HANDLES = STREAMS + 1
+"""As the container's first process, it also gets the socket on which it awaits `start`."""
 
 
 def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
@@ -25,8 +28,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     unsupported.refuse(spec)
     builder = Builder()
     terminal = spec.process.terminal
-    preserved = FIXED_HANDLES + terminal
-    builder.first_tree = preserved + request.preserve_fds
+    builder.first_tree = FIXED_HANDLES + terminal + request.preserve_fds
     pre_pivot = hooks.needs_pre_pivot(spec.hooks) or mounts.needs_pre_pivot(spec.mounts)
 
     rootfs = root.compile_root(builder, spec, request)
@@ -38,7 +40,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     if not namespaces.is_present(spec, "mount"):
         number = builder.first_tree + len(builder.trees)
         builder.add("ready", "leave_mount_namespace", "linux.namespaces", number)
-    process.compile_process(builder, spec, request, host, console=FIXED_HANDLES, preserved=preserved)
+    process.compile_process(builder, spec, request, host, console=FIXED_HANDLES)
     uids, gids = namespaces.id_mappings(spec, host)
     return Plan(
         items=builder.items,
@@ -67,4 +69,19 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             terminal=terminal,
             preserve_fds=request.preserve_fds,
         ),
+    )
+
+
+def compile_execution(spec: Spec, request: Request, host: Host) -> Plan:
+    """The Plan for another process, that of the spec, in a container that was created from the rest of the spec."""
+    if spec.process is None:
+        raise Error("process: missing")
+    builder = Builder()
+    process.compile_process(builder, spec, request, host, console=STREAMS, first=False)
+    return Plan(
+        items=[],
+        program=builder.stages,
+        seccomp=spec.linux.seccomp if spec.linux and request.seccomp else None,
+        warnings=builder.warnings,
+        host=HostPart(rootfs=request.rootfs, proc_directory="", preserve_fds=request.preserve_fds),
     )

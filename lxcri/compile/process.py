@@ -8,6 +8,7 @@ from .capabilities import capability_masks
 from .mounts import NOTIFY_PLACE
 from .namespaces import NO_ID, host_id, id_mappings, is_new, is_present
 from .request import Host, Request
+from .scheduling import compile_scheduling
 
 RLIMITS = {
     # asm-generic/resource.h
@@ -47,9 +48,13 @@ def unique_environment(env: list[str]) -> list[str]:
 
 
 def compile_process(
-    builder: Builder, spec: Spec, request: Request, host: Host, *, console: int, preserved: int
+    builder: Builder, spec: Spec, request: Request, host: Host, *, console: int, first: bool = True
 ) -> None:
-    """Instructions for the process; `console` and `preserved` are handles."""
+    """
+    Instructions for the process: the container's first one, or another.
+
+    `console` is the handle of the console socket; preserved descriptors come after it.
+    """
     process = spec.process
     assert process is not None
     if not process.args:
@@ -61,7 +66,7 @@ def compile_process(
         rows, columns = (size.height, size.width) if size else (0, 0)
         if max(rows, columns) > SIZE_MAX:
             raise Error(f"process.consoleSize: {max(rows, columns)} is more than {SIZE_MAX}")
-        builder.add("root", "console", "process.terminal", console, rows, columns, process.user.uid)
+        builder.add("root", "console", "process.terminal", console, rows, columns, process.user.uid, first)
     if not request.session_keyring:
         # A new one is liblxc's default. Against its manual, 1 is what keeps the caller's (confile.c sets
         # keyring_disable_session by it).
@@ -71,12 +76,15 @@ def compile_process(
             raise Error(f"process.oomScoreAdj: {process.oom_score_adj} is not between -1000 and 1000")
         builder.item("lxc.proc.oom_score_adj", process.oom_score_adj)
     _check_user(spec, process, host)
+    if first:
+        builder.add("ready", "directory", f'process.cwd "{process.cwd}"', process.cwd)
     _compile_program(builder, process, request)
     _compile_rlimits(builder, process)
     umask = DEFAULT_UMASK if process.user.umask is None else process.user.umask
     builder.add("start", "umask", "process.user.umask", umask)
     _compile_labels(builder, process, request, host)
-    _compile_privileges(builder, spec, process, request, host, preserved)
+    compile_scheduling(builder, spec)
+    _compile_privileges(builder, spec, process, request, host, console + process.terminal)
 
 
 def _check_user(spec: Spec, process: Process, host: Host) -> None:

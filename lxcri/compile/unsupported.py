@@ -9,11 +9,7 @@ from ..spec import Spec
 PROPERTIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("linux.netDevices", lambda spec: spec.linux.net_devices),
     ("linux.intelRdt", lambda spec: spec.linux.intel_rdt),
-    ("linux.memoryPolicy", lambda spec: spec.linux.memory_policy),
     ("linux.mountLabel", lambda spec: spec.linux.mount_label),
-    ("linux.personality", lambda spec: spec.linux.personality),
-    ("process.scheduler", lambda spec: spec.process.scheduler),
-    ("process.ioPriority", lambda spec: spec.process.io_priority),
 )
 
 

@@ -2,6 +2,7 @@
  *
  *   lxcri-init init CHANNEL         what liblxc executes as the container's init
  *   lxcri-init hook CHANNEL ROOT    what liblxc executes as lxc.hook.mount, where the spec has hooks before the pivot
+ *   lxcri-init exec CHANNEL         what the runtime executes in the namespaces of a container that runs
  *   lxcri-init check < PROGRAM      print a program
  */
 #include "sys.h"
@@ -53,6 +54,9 @@ static void run_instruction(const struct instruction *in)
 	case OP_MKNOD:
 		op_mknod(in);
 		break;
+	case OP_DIRECTORY:
+		sys_close((int)check(make_directory(in->argument[0].string, NULL), "mkdir"));
+		break;
 	case OP_SYMLINK:
 		op_symlink(in, false);
 		break;
@@ -90,7 +94,6 @@ static void run_instruction(const struct instruction *in)
 		break;
 	case OP_CWD:
 		working_directory = in->argument[0].string;
-		sys_close((int)check(make_directory(working_directory, NULL), "mkdir"));
 		change_directory();
 		break;
 	case OP_FIND_EXECUTABLE:
@@ -290,6 +293,22 @@ static void run_init(bool hooked)
 	fail(0, "the program does not execute anything");
 }
 
+/* A further process of a container that runs: the runtime has entered its namespaces already. */
+static void run_exec(void)
+{
+	first_acts();
+	reset_signals();
+	root_fd = (int)check(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
+	send_packet(channel, "H", 1);
+	load_program();
+	expect(channel, 'P', false);
+	run_stage(STAGE_ROOT);
+	take_stdio();
+	run_stage(STAGE_READY);
+	run_stage(STAGE_START);
+	fail(0, "the program does not execute anything");
+}
+
 static void print(struct text *out, const char *s)
 {
 	add(out, s);
@@ -367,6 +386,8 @@ static int run(int argc, char **argv)
 		run_init(false);
 	if (channel >= 3 && argc == 3 && equal(argv[1], "init-hooked"))
 		run_init(true);
+	if (channel >= 3 && argc == 3 && equal(argv[1], "exec"))
+		run_exec();
 	if (channel >= 3 && argc == 4 && equal(argv[1], "hook"))
 		run_hook_process(argv[3]);
 	return 2;

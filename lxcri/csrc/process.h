@@ -198,7 +198,7 @@ static void op_find_executable(void)
 	fail(0, path.s);
 }
 
-/* A pty of the container's own devpts: its master goes to the console socket, its slave is /dev/console and stdio. */
+/* A pty of the container's own devpts: its master goes to the console socket, its slave is stdio. */
 static void op_console(const struct instruction *in)
 {
 	struct winsize_ size = { .rows = (uint16_t)in->argument[1].number, .cols = (uint16_t)in->argument[2].number };
@@ -226,11 +226,13 @@ static void op_console(const struct instruction *in)
 		check(SYS(ioctl, master, TIOCSWINSZ, &size, 0, 0, 0), "consoleSize");
 	check(SYS(fchown, console_slave, in->argument[3].number, -1, 0, 0, 0), "terminal");
 
-	target = (int)check(make_file("dev/console"), "/dev/console");
-	tree = (int)check(open_tree_at(console_slave, false), "/dev/console");
-	check(attach(tree, target), "/dev/console");
-	sys_close(tree);
-	sys_close(target);
+	if (in->argument[4].number) {
+		target = (int)check(make_file("dev/console"), "/dev/console");
+		tree = (int)check(open_tree_at(console_slave, false), "/dev/console");
+		check(attach(tree, target), "/dev/console");
+		sys_close(tree);
+		sys_close(target);
+	}
 
 	add(&name, "/dev/pts/");
 	add_number(&name, (unsigned long)number, 10);

@@ -1,0 +1,152 @@
+"""Another process in a running container (runc's exec): the same helper as for init, in the container's namespaces."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import signal
+
+from . import linux
+from .channel import HELLO, LAST_STEP, PLACED, Channel, ClosedError
+from .compile.namespaces import TYPES
+from .errors import Error, reason
+from .launch import encode_program, open_helper, sealed_memory
+from .state import wait_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .cgroup.fs import Cgroup
+    from .context import Context
+    from .plan import Plan
+
+DEATH_SECONDS = 5.0
+
+
+class Execution:
+    """
+    A process that enters the container of this init.
+
+    Used as: start(), which returns once the program is executed, or raises Error and leaves nothing.
+    """
+
+    def __init__(self, ctx: Context, plan: Plan, init: int, pidfd: int) -> None:
+        self.ctx = ctx
+        self.plan = plan
+        self._init = init
+        self._init_pidfd = pidfd
+        self._channel = Channel()
+        self.pid = -1
+
+    def start(self, cgroup: Cgroup | None, console: _socket.socket | None, oom_score_adj: int | None) -> None:
+        """Have the program executed, in the container's cgroup and namespaces; raises Error."""
+        helper = open_helper()
+        try:
+            self._fork(helper)
+        finally:
+            os.close(helper)
+        try:
+            self._guide(cgroup, console, oom_score_adj)
+        except ClosedError:
+            self._end()
+            raise Error("the process in the container ended before it executed the program") from None
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._channel.close()
+
+    def _guide(self, cgroup: Cgroup | None, console: _socket.socket | None, oom_score_adj: int | None) -> None:
+        self._channel.expect(HELLO, self.ctx.log.warn)
+        if cgroup is not None:
+            cgroup.place(self.pid)
+        if oom_score_adj is not None:
+            self._write_oom_score_adj(oom_score_adj)
+        code = sealed_memory("program", encode_program(self.ctx, self.plan))
+        consoles = [console.fileno()] if console else []
+        preserved = range(3, 3 + self.plan.host.preserve_fds)
+        try:
+            self._channel.send_descriptors([code, 0, 1, 2, *consoles, *preserved])
+        finally:
+            os.close(code)
+        self._channel.send(PLACED)
+        self._channel.expect(LAST_STEP, self.ctx.log.warn)
+        self._channel.expect_end(self.ctx.log.warn)  # execve closes it
+
+    def _write_oom_score_adj(self, value: int) -> None:
+        try:
+            fd = os.open(f"/proc/{self.pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, str(value).encode())
+            finally:
+                os.close(fd)
+        except OSError as e:
+            raise Error(f"process.oomScoreAdj: {value}: {reason(e)}") from e
+
+    def _end(self) -> None:
+        """Let the process be gone."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            wait_exit(pidfd, DEATH_SECONDS)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        finally:
+            os.close(pidfd)
+
+    def _fork(self, helper: int) -> None:
+        """Fork the process; its pid is from the container's pid namespace on, which only children enter."""
+        flags = self._other_namespaces()
+        root = os.open(f"/proc/{self._init}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        pid_flag = TYPES["pid"][1]
+        try:
+            if flags & pid_flag:
+                linux.setns(self._init_pidfd, pid_flag)
+            self.pid = os.fork()
+            if not self.pid:
+                self._enter(helper, root, flags & ~pid_flag)
+        except OSError as e:
+            raise Error(f"namespaces of the container: {reason(e)}") from e
+        finally:
+            os.close(root)
+        self._channel.inner.close()
+
+    def _other_namespaces(self) -> int:
+        """Flags of the namespaces of init that this process is not in already."""
+        flags = 0
+        for name, flag in TYPES.values():
+            try:
+                if not os.path.samestat(os.stat(f"/proc/{self._init}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")):
+                    flags |= flag
+            except FileNotFoundError:
+                continue  # this kernel has no such type
+            except OSError as e:
+                raise Error(f"namespaces of the container: {reason(e)}") from e
+        return flags
+
+    def _enter(self, helper: int, root: int, flags: int) -> NoReturn:
+        """The child: become a process of the container, and the helper."""
+        try:
+            linux.prctl(linux.PR_SET_DUMPABLE, 0)  # processes of the container must not look into this one
+            control = self._channel.inner.fileno()
+            linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
+            if flags:
+                linux.setns(self._init_pidfd, flags)
+            if not flags & TYPES["mount"][1]:
+                os.fchdir(root)
+                os.chroot(".")
+            if flags & TYPES["user"][1]:
+                os.setgroups([])
+                os.setresgid(0, 0, 0)
+                os.setresuid(0, 0, 0)
+            os.set_inheritable(control, True)
+            os.execve(helper, ["lxcri-init", "exec", str(control)], {})  # noqa: S606 (no shell is wanted)
+        except BaseException as e:  # noqa: BLE001 (nothing may return from here into the parent's code)
+            self._channel.send_failure(f"namespaces of the container: {e}")
+        finally:
+            os._exit(1)
