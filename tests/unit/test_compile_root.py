@@ -40,6 +40,7 @@ def test_program_of_every_container() -> None:
     assert program["create_container"] == []
     assert program["root"] == [("unshare_cgroup", "linux.namespaces", ())]
     assert program["ready"] == [
+        ("directory", 'process.cwd "/"', ("/",)),
         ("arguments", "process.args", (["sh"],)),
         ("environment", "process.env", ([],)),
         ("home", "process.user", (0,)),

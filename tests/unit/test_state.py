@@ -145,7 +145,7 @@ def test_a_foreign_file_is_refused(data: bytes) -> None:
     ("change", "text"),
     [
         ((b"lxcri-state 1", b"lxcri-state 2"), "another version"),
-        ((b"pid 42", b"pid -42"), 'line 9: "pid -42" is not understood'),
+        ((b"pid 42", b"pid -42"), 'line 10: "pid -42" is not understood'),
         ((b"pid 42", b"pid 4 2"), "not understood"),
         ((b"poststart false", b"poststart no"), "not understood"),
         ((b"pid 42\n", b"pid 42\npid 42\n"), '"pid" is there twice'),
@@ -264,9 +264,7 @@ def test_files_are_written_as_a_whole_and_for_the_owner_only(ctx: Context) -> No
         assert os.listdir(entry.path) == ["x"]
 
 
-def test_a_link_in_the_directory_is_neither_written_through_nor_read_through(
-    ctx: Context, tmp_path: Path
-) -> None:
+def test_a_link_in_the_directory_is_neither_written_through_nor_read_through(ctx: Context, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     with Entry.claim(ctx.root, "c1") as entry:

@@ -53,8 +53,9 @@ class Cgroup:
         """Noted."""
         self.calls.append(("kill_all", signum))
 
-    def remove(self) -> None:
+    def remove(self, *, parents: bool) -> None:
         """Noted."""
+        assert parents
         self.calls.append("remove")
 
 
@@ -235,9 +236,7 @@ def test_a_container_that_is_being_created_is_not_started(changes: dict[str, Any
         start.run(ctx, id="c1")
 
 
-def test_poststart_hooks_run_after_the_start_and_may_use_the_container(
-    ctx: Context, fake: Fake, hooks: Any
-) -> None:
+def test_poststart_hooks_run_after_the_start_and_may_use_the_container(ctx: Context, fake: Fake, hooks: Any) -> None:
     container = fake()
     container.state.poststart = True
     container.save()
@@ -289,9 +288,7 @@ def test_signals_have_numbers_and_names(text: str, number: int) -> None:
     assert signal_number(text) == number
 
 
-@pytest.mark.parametrize(
-    "text", ["", "SIG", "foo", "65", "-1", "9x", "SIG_BLOCK", "_DFL", "SIGSIGTERM", "9" * 5000]
-)
+@pytest.mark.parametrize("text", ["", "SIG", "foo", "65", "-1", "9x", "SIG_BLOCK", "_DFL", "SIGSIGTERM", "9" * 5000])
 def test_other_signals_are_unknown(text: str) -> None:
     with pytest.raises(Error, match="unknown signal"):
         signal_number(text)
@@ -413,10 +410,12 @@ def test_delete_force_kills_a_running_container(ctx: Context, fake: Fake) -> Non
     assert os.listdir(ctx.root) == []
 
 
-def test_delete_kills_a_created_container_as_runc(ctx: Context, fake: Fake) -> None:
+def test_delete_of_a_created_container_needs_force(ctx: Context, fake: Fake) -> None:
     container = fake()
     container.wait_for_start()
-    assert delete.run(ctx, id="c1", force=False) == 0
+    with pytest.raises(Error, match="cannot delete container c1 that is not stopped: created"):
+        delete.run(ctx, id="c1", force=False)
+    assert delete.run(ctx, id="c1", force=True) == 0
     assert death(container) == signal.SIGKILL
 
 
@@ -447,7 +446,7 @@ def test_delete_does_not_kill_who_took_over_the_pid(ctx: Context, fake: Fake) ->
 def test_a_container_whose_cgroup_stays_is_not_forgotten(
     ctx: Context, fake: Fake, cgroup: type[Cgroup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def remove(self: Cgroup) -> None:
+    def remove(self: Cgroup, *, parents: bool) -> None:
         raise Error("cgroup: busy")
 
     monkeypatch.setattr(cgroup, "remove", remove)
@@ -459,9 +458,7 @@ def test_a_container_whose_cgroup_stays_is_not_forgotten(
     assert os.listdir(container.path) == ["state"]
 
 
-def test_an_init_that_does_not_die_is_an_error(
-    ctx: Context, fake: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_init_that_does_not_die_is_an_error(ctx: Context, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delete, "wait_exit", lambda _init, _seconds: False)
     container = fake()
     with pytest.raises(Error, match=f"process {container.init.pid} has not ended 10 seconds after SIGKILL"):
@@ -526,9 +523,7 @@ def test_the_table_is_laid_out_as_runcs() -> None:
     )
 
 
-def test_list_as_json_is_a_list_of_states(
-    ctx: Context, fake: Fake, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_list_as_json_is_a_list_of_states(ctx: Context, fake: Fake, capfd: pytest.CaptureFixture[str]) -> None:
     assert list_verb.run(ctx, format="json", quiet=False) == 0
     assert json.loads(capfd.readouterr().out) is None
     fake("b").end()
