@@ -3,8 +3,6 @@
 {"seccomp": false, "hooks": {"createRuntime": [{"path": "/usr/local/bin/audit"}]}}
 """
 
-import os
-
 import msgspec
 
 from .errors import Error, reason
@@ -29,11 +27,10 @@ class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 def load_configuration(path: str) -> Configuration:
     """The configuration in this file, the defaults where there is none; raises Error."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open(path, "rb", 0) as file:
+            data = file.readall()
     except FileNotFoundError:
         return Configuration()
     except OSError as e:
         raise Error(f"{path}: {reason(e)}") from e
-    with open(fd, "rb") as file:
-        data = file.read()
     return decode(data, Configuration, path)
