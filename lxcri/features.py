@@ -25,9 +25,6 @@ OCI_VERSION_MIN = "1.0.0"
 REFUSED_ACTIONS = ("SCMP_ACT_NOTIFY",)
 """Actions that seccomp compiles, and `create` refuses."""
 
-IDMAP = False
-"""Whether mounts can be id-mapped."""
-
 
 def features() -> Features:
     """The whole document."""
@@ -67,7 +64,7 @@ def features() -> Features:
                 modes=sorted(MEMORY_MODES) if memory_policy else [],
                 flags=sorted(MEMORY_FLAGS) if memory_policy else [],
             ),
-            mount_extensions=MountExtensions(idmap=Enabled(enabled=IDMAP)),
+            mount_extensions=MountExtensions(idmap=Enabled(enabled=True)),
             net_devices=Enabled(enabled="linux.netDevices" not in refused),
         ),
         annotations=annotations,
@@ -78,7 +75,7 @@ def features() -> Features:
 def mount_options() -> list[str]:
     """The options of mounts that are not the file system's own."""
     known = {*options.FLAGS, *options.RECURSIVE, *options.PROPAGATION, *options.BINDS, *options.NO_OPERATION}
-    return sorted((known | {"tmpcopyup"} | ({"idmap", "ridmap"} if IDMAP else set())) - {""})
+    return sorted((known | {"tmpcopyup"} | set(options.ID_MAPS)) - {""})
 
 
 def _seccomp(known: seccomp.Support | None) -> SeccompFeatures:

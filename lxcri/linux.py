@@ -10,6 +10,7 @@ AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
+MOUNT_ATTR_IDMAP = 0x00100000
 CLOSE_RANGE_CLOEXEC = 4
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -63,6 +64,12 @@ def mount_setattr(fd: int, set: int = 0, clear: int = 0, *, propagation: int = 0
     """mount_setattr(2): attributes to set and to clear, and propagation (MS_SHARED, ...), of the mount behind fd."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _check(lib.linux_mount_setattr(fd, b"", flags, set, clear, propagation, 0))
+
+
+def map_ids(fd: int, user_namespace: int, *, recursive: bool) -> None:
+    """mount_setattr(2): map the ids of the detached mount behind fd as this user namespace does."""
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _check(lib.linux_mount_setattr(fd, b"", flags, MOUNT_ATTR_IDMAP, 0, 0, user_namespace))
 
 
 def move_mount(fd: int, target: int) -> None:

@@ -28,6 +28,8 @@ class Tree(Part):
         shared: whether it stays a peer of the host's mount (mounts then propagate both ways), or becomes a slave.
         set, clear: attributes of the mount (mount_setattr(2)) to set and to clear; others stay as they are.
         recursive_set, recursive_clear: the same for it and all mounts below.
+        id_mappings: lines for uid_map and gid_map of a user namespace that maps its ids; empty for none.
+        recursive_id_map: whether those of the mounts below too.
     """
 
     subject: str
@@ -39,6 +41,8 @@ class Tree(Part):
     clear: int = 0
     recursive_set: int = 0
     recursive_clear: int = 0
+    id_mappings: tuple[str, str] = ("", "")
+    recursive_id_map: bool = False
 
 
 class Join(Part):

@@ -6,6 +6,7 @@ From then on no path of the host is needed, and no link can be swapped under us.
 from __future__ import annotations
 
 import os
+import signal
 
 from . import linux
 from .compile.options import MS_REC, MS_SLAVE
@@ -13,6 +14,7 @@ from .errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .plan import HostPart, Tree
@@ -42,22 +44,30 @@ def take_trees(host: HostPart, sources: list[str], user_namespace: int | None) -
 
 def _take(trees: list[Tree], sources: list[str]) -> list[int]:
     taken: list[int] = []
+    namespaces: dict[tuple[str, str], int] = {}
     try:
         for tree, source in zip(trees, sources, strict=True):
-            taken.append(_take_one(tree, source))
+            if any(tree.id_mappings) and tree.id_mappings not in namespaces:
+                namespaces[tree.id_mappings] = mapping_namespace(tree.id_mappings, tree.subject)
+            taken.append(_take_one(tree, source, namespaces.get(tree.id_mappings)))
     except BaseException:
         for fd in taken:
             os.close(fd)
         raise
+    finally:
+        for fd in namespaces.values():
+            os.close(fd)
     return taken
 
 
-def _take_one(tree: Tree, source: str) -> int:
+def _take_one(tree: Tree, source: str, mapping: int | None) -> int:
     fd = -1
     try:
         fd = linux.open_tree(source, recursive=tree.recursive)
         if not tree.shared:  # what the container mounts must not appear on the host
             linux.mount_setattr(fd, propagation=MS_SLAVE, recursive=True)
+        if mapping is not None:
+            linux.map_ids(fd, mapping, recursive=tree.recursive_id_map)
         if tree.recursive_set or tree.recursive_clear:
             linux.mount_setattr(fd, tree.recursive_set, tree.recursive_clear, recursive=True)
         if tree.set or tree.clear:
@@ -122,7 +132,7 @@ class Stage:
         self._await_child("u")
         if self._user_namespace is None:
             for name, lines in zip(("uid_map", "gid_map"), host.id_mappings, strict=True):
-                _write_map(f"/proc/{self._pid}/{name}", lines)
+                _write_map(f"/proc/{self._pid}/{name}", lines, "linux.uidMappings, linux.gidMappings")
         os.write(self._to_child, b"m")
         self._await_child("n")
         return os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -172,32 +182,61 @@ class Stage:
 
 def read_id_mappings(user_namespace: int) -> tuple[str, str]:
     """uid_map and gid_map of a user namespace, as this process sees its ids; empty if it cannot be joined."""
-    ready_read, ready_write = os.pipe()
-    pid = os.fork()
+    pid = _fork_into(lambda: linux.setns(user_namespace, linux.CLONE_NEWUSER))
     if not pid:
-        try:
-            os.close(ready_read)
-            linux.setns(user_namespace, linux.CLONE_NEWUSER)
-            os.write(ready_write, b"u")
-            os.kill(os.getpid(), 19)  # stopped until it is killed
-        finally:
-            os._exit(0)
-    os.close(ready_write)
+        return "", ""
     try:
-        if not os.read(ready_read, 1):
-            return "", ""
         maps = []
         for name in ("uid_map", "gid_map"):
             with open(f"/proc/{pid}/{name}", "rb", 0) as file:
                 maps.append(file.readall().decode())
         return maps[0], maps[1]
     finally:
+        _end(pid)
+
+
+def mapping_namespace(id_mappings: tuple[str, str], subject: str) -> int:
+    """A descriptor of a new user namespace with these mappings, for the ids of mounts; raises Error."""
+    pid = _fork_into(lambda: linux.unshare(linux.CLONE_NEWUSER))
+    if not pid:
+        raise Error(f"{subject}: no user namespace can be made to map its ids")
+    try:
+        for name, lines in zip(("uid_map", "gid_map"), id_mappings, strict=True):
+            _write_map(f"/proc/{pid}/{name}", lines, f"{subject}: uidMappings, gidMappings")
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        _end(pid)
+
+
+def _fork_into(enter: Callable[[], None]) -> int:
+    """The pid of a process that has entered a namespace and does nothing more; 0 if it could not."""
+    ready_read, ready_write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(ready_read)
+            enter()
+            os.write(ready_write, b"r")
+            os.close(ready_write)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            os._exit(0)
+    os.close(ready_write)
+    try:
+        if os.read(ready_read, 1):
+            return pid
+    finally:
         os.close(ready_read)
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
+    os.waitpid(pid, 0)
+    return 0
 
 
-def _write_map(path: str, lines: str) -> None:
+def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _write_map(path: str, lines: str, subject: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -205,4 +244,4 @@ def _write_map(path: str, lines: str) -> None:
         finally:
             os.close(fd)
     except OSError as e:
-        raise Error(f"linux.uidMappings, linux.gidMappings: {path}: {reason(e)}") from e
+        raise Error(f"{subject}: {path}: {reason(e)}") from e

@@ -5,9 +5,9 @@ from posixpath import normpath
 from .. import notify
 from ..errors import Error
 from ..plan import Builder, Tree
-from ..spec import Mount, Spec
+from ..spec import IDMapping, Mount, Spec
 from . import cgroups
-from .namespaces import is_present
+from .namespaces import id_mappings, is_present, map_lines
 from .options import (
     ATTR_ATIME,
     ATTR_NODEV,
@@ -73,7 +73,7 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         destination = clean_path(mount.destination)
         if normpath(destination) == "/":
             raise Error(f"{subject}: the root itself cannot be mounted over")
-        options = parse_options(mount.options, subject, mount.type)
+        options = parse_options(mount.options, mount.type)
         if options.without_effect:
             builder.warn(f"{subject}: options without effect on a bind mount: {','.join(options.without_effect)}")
         # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.
@@ -131,7 +131,7 @@ def _compile_mount(
     if mount.type in ("cgroup", "cgroup2") and not options.bind:
         cgroups.compile_mount(builder, host, stage, subject, destination, options, unshared=is_present(spec, "cgroup"))
     elif options.bind:
-        _compile_bind(builder, request, stage, subject, mount, destination, options)
+        _compile_bind(builder, spec, request, host, stage, subject, mount, destination, options)
     elif not mount.type:
         raise Error(f"{subject}: neither a type nor the option bind or rbind")
     elif by_liblxc and not options.data:
@@ -149,6 +149,8 @@ def _compile_file_system(
     builder: Builder, stage: str, subject: str, mount: Mount, destination: str, options: Options
 ) -> None:
     assert mount.type
+    if options.id_map is not None or mount.uid_mappings or mount.gid_mappings:
+        raise Error(f"{subject}: only bind mounts can be id-mapped")
     flags = options.flags
     if options.copy_up and mount.type != "tmpfs":
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
@@ -163,9 +165,27 @@ def _compile_file_system(
     builder.add(stage, operation, subject, mount.type, source, destination, flags, options.data)
 
 
+def _mount_mappings(
+    spec: Spec, host: Host, subject: str, mount: Mount, options: Options
+) -> tuple[list[IDMapping], list[IDMapping]]:
+    """The mappings for the ids of a mount: its own, or, where only an option asks for it, those of the container."""
+    if mount.uid_mappings or mount.gid_mappings:
+        if not (mount.uid_mappings and mount.gid_mappings):
+            raise Error(f"{subject}: uidMappings and gidMappings: one is no use without the other")
+        return mount.uid_mappings, mount.gid_mappings
+    if options.id_map is None:
+        return [], []
+    uids, gids = id_mappings(spec, host)
+    if not (uids and gids):
+        raise Error(f"{subject}: options: id-mapped, but neither the mount nor the container has mappings")
+    return uids, gids
+
+
 def _compile_bind(
     builder: Builder,
+    spec: Spec,
     request: Request,
+    host: Host,
     stage: str,
     subject: str,
     mount: Mount,
@@ -178,6 +198,7 @@ def _compile_bind(
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
     source = mount.source if mount.source.startswith("/") else f"{request.bundle}/{mount.source}"
     shared = any(kind == MS_SHARED for kind, _ in options.propagation)
+    uids, gids = _mount_mappings(spec, host, subject, mount, options)
     number = builder.tree(
         Tree(
             subject,
@@ -188,6 +209,8 @@ def _compile_bind(
             clear=options.clear,
             recursive_set=options.recursive_set,
             recursive_clear=options.recursive_clear,
+            id_mappings=(map_lines(uids), map_lines(gids)),
+            recursive_id_map=bool(options.id_map),
         )
     )
     builder.add(stage, "move", subject, number, destination)

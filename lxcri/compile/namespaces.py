@@ -1,5 +1,7 @@
 """config-linux.md, "Namespaces" and "User namespace mappings"; config.md, "Hostname" and "Domainname"."""
 
+from itertools import pairwise
+
 from ..errors import Error
 from ..plan import Builder, Join
 from ..spec import IDMapping, Spec
@@ -105,15 +107,25 @@ def _compile_id_mappings(builder: Builder, spec: Spec, host: Host) -> None:
         return
     if is_new(spec, "user") and not (linux.uid_mappings and linux.gid_mappings):
         raise Error("linux.namespaces: a new user namespace needs linux.uidMappings and linux.gidMappings")
-    for name, mappings in (("uidMappings", linux.uid_mappings), ("gidMappings", linux.gid_mappings)):
-        for i, mapping in enumerate(mappings):
-            if not mapping.size:
-                raise Error(f"linux.{name}[{i}].size: 0")
-            if max(mapping.container_id, mapping.host_id) + mapping.size > NO_ID:
-                raise Error(f"linux.{name}[{i}]: goes beyond the last id, {NO_ID - 1}")
+    _check_mappings("linux.uidMappings", linux.uid_mappings)
+    _check_mappings("linux.gidMappings", linux.gid_mappings)
     for letter, mappings in zip("ug", id_mappings(spec, host), strict=True):
         for mapping in mappings:
             builder.item("lxc.idmap", f"{letter} {mapping.container_id} {mapping.host_id} {mapping.size}")
+
+
+def _check_mappings(name: str, mappings: list[IDMapping]) -> None:
+    """Raise Error for what the kernel refuses, with no word about which (user_namespaces(7))."""
+    for i, mapping in enumerate(mappings):
+        if not mapping.size:
+            raise Error(f"{name}[{i}].size: 0")
+        if max(mapping.container_id, mapping.host_id) + mapping.size > NO_ID:
+            raise Error(f"{name}[{i}]: goes beyond the last id, {NO_ID - 1}")
+    for side in ("container_id", "host_id"):
+        ranges = sorted((getattr(mapping, side), mapping.size, i) for i, mapping in enumerate(mappings))
+        for (start, size, i), (following, _, j) in pairwise(ranges):
+            if start + size > following:
+                raise Error(f"{name}[{max(i, j)}]: overlaps {name}[{min(i, j)}]")
 
 
 def time_offsets(spec: Spec) -> str | None:

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from ..errors import Error
-
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
@@ -110,6 +108,9 @@ PROPAGATION = {
 BINDS = {"bind": False, "rbind": True}
 """Bind options: whether the mounts below the source come along."""
 
+ID_MAPS = {"idmap": False, "ridmap": True}
+"""Options that map the ids of a bind mount: whether those of the mounts below too."""
+
 NO_OPERATION = ("", "defaults")
 
 
@@ -123,6 +124,7 @@ class Options(NamedTuple):
         recursive_set, recursive_clear: the same for it and all mounts below.
         propagation: (MS_SHARED, ..., whether recursively), in order.
         copy_up: tmpcopyup.
+        id_map: whether ids of the mounts below are mapped too; None if no option asks for a mapping.
         data: all that is none of these, for the file system.
         without_effect: options that a bind mount ignores.
     """
@@ -136,6 +138,7 @@ class Options(NamedTuple):
     recursive_clear: int
     propagation: tuple[tuple[int, bool], ...]
     copy_up: bool
+    id_map: bool | None
     data: str
     without_effect: tuple[str, ...]
 
@@ -174,9 +177,10 @@ def _named_attributes(named: dict[int, bool]) -> tuple[int, int]:
     return set_, clear
 
 
-def parse_options(options: list[str], subject: str, mount_type: str | None) -> Options:
+def parse_options(options: list[str], mount_type: str | None) -> Options:
     """What these options mean; where they contradict each other the last one counts."""
     bind, recursive_bind, copy_up = is_bind(options, mount_type), False, False
+    id_map: bool | None = None
     named: dict[int, bool] = {}
     recursive: dict[int, bool] = {}
     propagation: list[tuple[int, bool]] = []
@@ -196,8 +200,8 @@ def parse_options(options: list[str], subject: str, mount_type: str | None) -> O
             recursive[flag] = on
         elif option == "tmpcopyup":
             copy_up = True
-        elif option in ("idmap", "ridmap"):
-            raise Error(f"{subject}: options: {option}: id-mapped mounts are not supported")
+        elif option in ID_MAPS:
+            id_map = ID_MAPS[option]
         elif option not in NO_OPERATION:
             data.append(option)
     flags = sum(flag for flag, on in named.items() if on)
@@ -213,6 +217,7 @@ def parse_options(options: list[str], subject: str, mount_type: str | None) -> O
         recursive_clear=recursive_clear,
         propagation=tuple(propagation),
         copy_up=copy_up,
+        id_map=id_map,
         data=",".join(data),
         without_effect=tuple(
             option

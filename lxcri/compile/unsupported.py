@@ -18,6 +18,3 @@ def refuse(spec: Spec) -> None:
     for name, get in PROPERTIES:
         if get(spec):
             raise Error(f"{name}: not supported")
-    for i, mount in enumerate(spec.mounts):
-        if mount.uid_mappings or mount.gid_mappings:
-            raise Error(f"mounts[{i}].uidMappings: id-mapped mounts are not supported")

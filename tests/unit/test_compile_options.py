@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from oci.compiling import Json, change, mount, mounts, refusal
+from oci.compiling import Json, change, compiled, mount, mounts, refusal
 
 from lxcri.compile.options import (
     ATTR_ATIME,
@@ -17,6 +17,7 @@ from lxcri.compile.options import (
     ATTR_STRICTATIME,
     BINDS,
     FLAGS,
+    ID_MAPS,
     MS_PRIVATE,
     MS_SHARED,
     MS_SLAVE,
@@ -117,15 +118,16 @@ def test_tables_are_complete() -> None:
 
 
 def test_every_option_of_the_document() -> None:
-    """The table of config.md, "Linux mount options", in its order; idmap and ridmap are refused."""
+    """The table of config.md, "Linux mount options", in its order."""
     document = (
-        "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime "
+        "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime nodev "
+        "nodiratime "
         "noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev "
         "rdiratime relatime remount rexec rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid "
-        "rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw "
+        "rnosymfollow ridmap ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw "
         "shared silent slave strictatime suid symfollow sync tmpcopyup unbindable"
     ).split()
-    known = {*FLAGS, *RECURSIVE, *PROPAGATION, *BINDS, *NO_OPERATION, "tmpcopyup"}
+    known = {*FLAGS, *RECURSIVE, *PROPAGATION, *BINDS, *ID_MAPS, *NO_OPERATION, "tmpcopyup"}
     assert not set(document) - known
     assert known - set(document) == {""}
 
@@ -273,18 +275,45 @@ def test_options_without_effect_on_a_bind_mount() -> None:
     assert found["warnings"] == [f"{SUBJECT}: options without effect on a bind mount: sync,size=5m,X"]
 
 
-@pytest.mark.parametrize("option", ["idmap", "ridmap"])
-@pytest.mark.parametrize("kind", ["bind", "tmpfs", "ext4"])
-def test_id_mapped_mounts(option: str, kind: str) -> None:
-    text = f"{SUBJECT}: options: {option}: id-mapped mounts are not supported"
-    assert refusal(mount("/x", kind, option, source="/y")) == text
+MAPPED = {
+    "uidMappings": [{"containerID": 0, "hostID": 1, "size": 2}, {"containerID": 5, "hostID": 6, "size": 1}],
+    "gidMappings": [{"containerID": 0, "hostID": 3, "size": 4}],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "recursive"), [(["rbind"], False), (["rbind", "idmap"], False), (["ridmap"], True)]
+)
+def test_id_mapped_mount(options: list[str], recursive: bool) -> None:
+    """With mappings of its own it needs no option; ridmap is for the mounts below too."""
+    fragment = mounts({"destination": "/x", "type": "bind", "source": "/y", "options": options, **MAPPED})
+    (tree,) = change(fragment)["trees"]
+    assert tree.id_mappings == ("0 1 2\n5 6 1\n", "0 3 4\n")
+    assert tree.recursive_id_map == recursive
+
+
+def test_id_mapped_mount_with_the_mappings_of_the_container() -> None:
+    fragment: Json = mount("/x", "bind", "idmap", source="/y")
+    fragment["linux"] = {"namespaces": [{"type": "user"}, {"type": "mount"}], **MAPPED}
+    tree = compiled(fragment).host.trees[0]
+    assert tree.id_mappings == ("0 1 2\n5 6 1\n", "0 3 4\n")
+
+
+def test_id_mapped_mount_without_mappings() -> None:
+    text = f"{SUBJECT}: options: id-mapped, but neither the mount nor the container has mappings"
+    assert refusal(mount("/x", "bind", "idmap", source="/y")) == text
 
 
 @pytest.mark.parametrize("property", ["uidMappings", "gidMappings"])
-def test_id_mappings_of_a_mount(property: str) -> None:
-    mapping = {"containerID": 0, "hostID": 1, "size": 1}
-    fragment = mounts({"destination": "/x", "type": "bind", "source": "/y", property: [mapping]})
-    assert refusal(fragment) == "mounts[1].uidMappings: id-mapped mounts are not supported"
+def test_id_mappings_of_one_kind_alone(property: str) -> None:
+    fragment = mounts({"destination": "/x", "type": "bind", "source": "/y", property: MAPPED[property]})
+    assert refusal(fragment) == f"{SUBJECT}: uidMappings and gidMappings: one is no use without the other"
+
+
+@pytest.mark.parametrize("how", [{"options": ["idmap"]}, MAPPED])
+def test_file_systems_are_not_id_mapped(how: Json) -> None:
+    fragment = mounts({"destination": "/x", "type": "tmpfs", **how})
+    assert refusal(fragment) == f"{SUBJECT}: only bind mounts can be id-mapped"
 
 
 @pytest.mark.parametrize(
@@ -312,5 +341,5 @@ def test_constants_of_propagation() -> None:
 def test_options_of_a_mount_are_not_changed() -> None:
     """The list is the spec's."""
     options = ["ro", "rro", "bind", "x"]
-    parse_options(options, SUBJECT, None)
+    parse_options(options, None)
     assert options == ["ro", "rro", "bind", "x"]
