@@ -126,6 +126,20 @@ def test_standard_streams_belong_to_the_mapped_user(user: Json, owner: tuple[int
     assert plan.host.stdio_owner == owner
 
 
+OVERLAP = "linux.{0}Mappings[{1}]: overlaps linux.{0}Mappings[{2}]"
+
+
+def mapping(container: int, host: int, size: int) -> Json:
+    return {"containerID": container, "hostID": host, "size": size}
+
+
+def test_adjacent_mappings() -> None:
+    """In any order."""
+    uids = [mapping(10, 50, 5), mapping(0, 55, 10), mapping(15, 49, 1)]
+    found = compiled(with_user(uids=uids)).host.id_mappings[0]
+    assert found == "10 50 5\n0 55 10\n15 49 1\n"
+
+
 ALL_IDS = {"containerID": 0, "hostID": 0, "size": 2**32 - 1}
 
 
@@ -159,6 +173,9 @@ def test_all_ids_mapped() -> None:
             with_user(gids=[{**ALL_IDS, "hostID": 1}]),
             "linux.gidMappings[0]: goes beyond the last id, 4294967294",
         ),
+        (with_user(uids=[mapping(0, 50, 10), mapping(20, 70, 1), mapping(5, 90, 1)]), OVERLAP.format("uid", 2, 0)),
+        (with_user(uids=[mapping(9, 50, 10), mapping(0, 90, 10)]), OVERLAP.format("uid", 1, 0)),
+        (with_user(gids=[mapping(0, 50, 10), mapping(10, 59, 1)]), OVERLAP.format("gid", 1, 0)),
         (with_user(uids=[{**ALL_IDS, "containerID": 1}]), "linux.uidMappings[0]: goes beyond the last id, 4294967294"),
     ],
 )

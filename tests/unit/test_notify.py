@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 import socket
 import stat
 import threading
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lxcri import notify
 from lxcri.errors import Error
 from lxcri.notify import DIRECTORY, SOCKET, Notification, caller_socket, listen
 from lxcri.state import Entry
@@ -46,7 +46,7 @@ def init() -> Iterator[tuple[int, Callable[[], None]]]:
         os._exit(0)
     os.close(read)
     pidfd = os.pidfd_open(pid)
-    ended = []
+    ended: list[bool] = []
 
     def end() -> None:
         if not ended:
@@ -77,9 +77,9 @@ def tell(entry: Entry, *messages: bytes) -> None:
 @pytest.mark.parametrize("value", [b"/run/x", b"@abstract", b"", b"/run/\xff"])
 def test_callers_socket(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any bytes."""
-    monkeypatch.setitem(notify.posix.environ, b"NOTIFY_SOCKET", value)
+    monkeypatch.setitem(posix.environ, b"NOTIFY_SOCKET", value)
     assert caller_socket() == value
-    monkeypatch.delitem(notify.posix.environ, b"NOTIFY_SOCKET")
+    monkeypatch.delitem(posix.environ, b"NOTIFY_SOCKET")
     assert caller_socket() == b""
 
 
