@@ -44,6 +44,14 @@ class Terminal:
             pass
         return self.text
 
+    def read_some(self) -> None:
+        """Read what comes within a moment, and forget it."""
+        try:
+            self._read(0.01)
+        except TimeoutError:
+            pass
+        self.text = ""
+
     def _read(self, timeout: float) -> bool:
         ready, _, _ = select.select([self.master], [], [], max(timeout, 0))
         if not ready:
@@ -122,7 +130,9 @@ class ConsoleSocket:
 class OnTerminal:
     """A command whose controlling terminal is a new pseudo-terminal, as in a person's shell."""
 
-    def __init__(self, argv: Sequence[str], cwd: str, size: tuple[int, int] = (24, 80)) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: str, size: tuple[int, int] = (24, 80), stdout: int | None = None
+    ) -> None:
         master, slave = os.openpty()
         self.terminal = Terminal(master)
         self.terminal.size = size
@@ -131,7 +141,7 @@ class OnTerminal:
         self._command = subprocess.Popen(
             argv,
             stdin=slave,
-            stdout=slave,
+            stdout=slave if stdout is None else stdout,
             stderr=slave,
             cwd=cwd,
             env=ENVIRONMENT,
