@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from oci.compiling import HYBRID, MINIMAL, V1, V2, Json, as_json, compiled, merged
 
+import build_ffi
 from lxcri.bundle import load_bundle
 from lxcri.compile import Host, Request, compile_plan
 from lxcri.compile.capabilities import NUMBERS
@@ -74,10 +75,21 @@ def test_builder() -> None:
 # ---- what engines write ----
 
 
+@pytest.fixture(scope="module")
+def helpers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """lxcri-init as it is built, and with sanitizers where the compiler has them."""
+    hosted = str(tmp_path_factory.mktemp("hosted") / "lxcri-init")
+    try:
+        build_ffi.build_init(hosted, hosted=True)
+    except build_ffi.BuildError:
+        return [HELPER]
+    return [HELPER, hosted]
+
+
 @with_samples
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_samples(name: str, layout: str) -> None:
+def test_samples(name: str, layout: str, helpers: list[str]) -> None:
     """Every sample has a Plan, and its program is one for the helper."""
     spec = decode_config(sample(name))
     process = spec.process
@@ -90,9 +102,10 @@ def test_samples(name: str, layout: str) -> None:
     made = [i[1] for i in plan.program["mounts"] + plan.program["root"] if i[1].startswith("mounts[")]
     indexes = [int(subject[7 : subject.index("]")]) for subject in made]
     assert set(indexes) == set(range(len(spec.mounts)))
-    checked = subprocess.run([HELPER, "check"], input=program_of(plan), capture_output=True, check=False)
-    assert (checked.returncode, checked.stderr) == (0, b"")
-    assert checked.stdout.count(b"\n") == sum(len(stage) for stage in plan.program.values())
+    for helper in helpers:
+        checked = subprocess.run([helper, "check"], input=program_of(plan), capture_output=True, check=False)
+        assert (checked.returncode, checked.stderr) == (0, b"")
+        assert checked.stdout.count(b"\n") == sum(len(stage) for stage in plan.program.values())
 
 
 def sample_bundle(name: str, path: Path) -> str:
