@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
 CGROUP_ROOT = "/sys/fs/cgroup"
 ROOTFS_ITEMS = ("lxc.rootfs.path", "lxc.rootfs.mount")
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 RUNTIME_PATH = "/run"
 SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
@@ -40,6 +41,8 @@ HELLO_SECONDS = 60.0
 """How long liblxc may take until the helper runs. Its own errors end it; its known hangs (a child that dies in the
 middle of a handshake) do not."""
 DEATH_SECONDS = 5.0
+OTHER_DESCRIPTORS = 64
+"""How many, beside those of mount sources, this process and the helper have open; ample."""
 PATH_WITHOUT_PROGRAMS = "/nonexistent"
 """liblxc run by root demands entries in /etc/subuid if it finds newuidmap on PATH."""
 
@@ -87,14 +90,16 @@ def encode_program(ctx: Context, plan: Plan) -> bytes:
     stages = dict(plan.program)
     if plan.seccomp is not None:
         compiled = compile_filter(plan.seccomp, f"{ctx.root}/{SECCOMP_CACHE}")
-        if compiled.notify:
-            raise Error("linux.seccomp: SCMP_ACT_NOTIFY is not supported")
         if compiled.unknown:
             ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
+        flags = compiled.flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if compiled.notify else 0)
         stages["start"] = [
-            (name, subject, (compiled.flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
+            (name, subject, (flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
             for name, subject, arguments in stages["start"]
         ]
+        if compiled.notify:
+            place = [name for name, _, _ in stages["start"]].index("handover")
+            stages["start"].insert(place, ("listener", "linux.seccomp", ()))
     return program.encode([stages[name] for name in program.STAGES])
 
 
@@ -125,6 +130,7 @@ class Launch:
         self._give_stdio()
         users = [fd for fd, j in zip(joins, self.plan.host.joins, strict=True) if j.type == "user"]
         self._make_directories()
+        limits = self._make_room()
         self._fork_starter(joins)
         try:
             writes = self.plan.host.cgroup_writes
@@ -146,6 +152,8 @@ class Launch:
         for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
         self._close_fds()
+        if limits:
+            self._restore_limits(*limits)
 
     def commit(self) -> None:
         """Save the state: from now on the container exists. Then let init wait for `start` without us."""
@@ -274,6 +282,25 @@ class Launch:
         finally:
             os.close(root)
 
+    def _make_room(self) -> tuple[int, int] | None:
+        """Have this process, and the helper, hold a descriptor for every tree; return the former limits if changed."""
+        needed = len(self.plan.host.trees) + self.plan.host.preserve_fds + OTHER_DESCRIPTORS
+        if needed <= OTHER_DESCRIPTORS * 2:
+            return None  # every limit allows for that
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft >= needed:
+            return None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+        return soft, hard
+
+    def _restore_limits(self, soft: int, hard: int) -> None:
+        import resource
+
+        for pid in (0, self.state.pid):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
     def _listen(self) -> int:
         """The socket on which init will wait for `start`."""
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -342,7 +369,7 @@ class Launch:
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
         try:
-            return self._channel.expect(kind, self.ctx.log.warn)
+            return self._channel.expect(kind, self.ctx.log.warn)[0]
         except TimeoutError:
             raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
 
