@@ -89,9 +89,9 @@ class Channel:
                 pid = int.from_bytes(data[:4], byteorder)
         return packet, pid
 
-    def expect(self, kind: bytes, warn: Callable[[str], None]) -> int:
+    def expect(self, kind: bytes, warn: Callable[[str], None]) -> tuple[int, bytes]:
         """
-        Wait for a packet of this kind; return its sender's pid. Warnings that come before it go to `warn`.
+        Wait for a packet of this kind; return its sender's pid and what is in it. Warnings before it go to `warn`.
 
         Raises Error for a failure that is reported instead, ClosedError, and TimeoutError.
         """
@@ -102,7 +102,7 @@ class Channel:
             elif packet[:1] == FAILED:
                 raise failure(packet)
             elif packet[:1] == kind:
-                return pid
+                return pid, packet[1:]
             else:
                 raise Error(f"lxcri-init: unexpected message {packet[:1]!r}")
 

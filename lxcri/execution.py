@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .cgroup.fs import Cgroup
     from .context import Context
     from .plan import Plan
+    from .state import State
 
 DEATH_SECONDS = 5.0
 
@@ -31,10 +32,11 @@ class Execution:
     Used as: start(), which returns once the program is executed, or raises Error and leaves nothing.
     """
 
-    def __init__(self, ctx: Context, plan: Plan, init: int, pidfd: int) -> None:
+    def __init__(self, ctx: Context, plan: Plan, state: State, pidfd: int) -> None:
         self.ctx = ctx
         self.plan = plan
-        self._init = init
+        self.state = state
+        self._init = state.pid
         self._init_pidfd = pidfd
         self._channel = Channel()
         self.pid = -1
@@ -71,8 +73,19 @@ class Execution:
         finally:
             os.close(code)
         self._channel.send(PLACED)
-        self._channel.expect(LAST_STEP, self.ctx.log.warn)
+        _, numbers = self._channel.expect(LAST_STEP, self.ctx.log.warn)
+        if numbers:
+            self._deliver_listener(numbers)
         self._channel.expect_end(self.ctx.log.warn)  # execve closes it
+
+    def _deliver_listener(self, numbers: bytes) -> None:
+        from .listener import deliver
+
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            deliver(self.state, "running", self.pid, pidfd, numbers)
+        finally:
+            os.close(pidfd)
 
     def _write_oom_score_adj(self, value: int) -> None:
         try:

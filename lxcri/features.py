@@ -22,9 +22,6 @@ from .spec.features import (
 
 OCI_VERSION_MIN = "1.0.0"
 
-REFUSED_ACTIONS = ("SCMP_ACT_NOTIFY",)
-"""Actions that seccomp compiles, and `create` refuses."""
-
 
 def features() -> Features:
     """The whole document."""
@@ -83,7 +80,7 @@ def _seccomp(known: seccomp.Support | None) -> SeccompFeatures:
         return SeccompFeatures(enabled=False)
     return SeccompFeatures(
         enabled=True,
-        actions=sorted(set(known.actions).difference(REFUSED_ACTIONS)),
+        actions=sorted(known.actions),
         operators=sorted(seccomp.OPERATORS),
         archs=sorted(known.architectures),
         known_flags=sorted(seccomp.FLAGS),

@@ -87,6 +87,11 @@ def close_range(first: int, last: int, flags: int) -> None:
     _check(lib.linux_close_range(first, last, flags))
 
 
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor."""
+    return _check(lib.linux_pidfd_getfd(pidfd, fd))
+
+
 def prctl(option: int, value: int) -> int:
     """prctl(2) with one argument."""
     return _check(lib.linux_prctl(option, value, 0))

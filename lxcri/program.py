@@ -75,6 +75,7 @@ OPERATIONS: tuple[tuple[str, str], ...] = (
     ("seccomp", "ns"),  # SECCOMP_FILTER_FLAG_*, array of struct sock_filter
     ("capabilities", "nnnn"),  # effective, permitted, inheritable, ambient
     ("preserve", "nn"),  # first handle, count: become the descriptors from 3 on
+    ("listener", ""),  # the filter that follows has a listener, which the runtime fetches before execve
     ("handover", ""),  # all that is left is the filter, the capabilities and execve
     ("execute", ""),
 )

@@ -57,6 +57,7 @@ class State:
     owner: user name of who created it
     annotations: the bundle's, as the text of a JSON object
     config_file: path of liblxc's items as a config file
+    listener_path, listener_metadata: of linux.seccomp
     cgroup: lines that lxcri.cgroup.fs.Cgroup.record made
     poststart, poststop: whether the container has such hooks
     """
@@ -68,6 +69,8 @@ class State:
         "config_file",
         "created",
         "id",
+        "listener_metadata",
+        "listener_path",
         "oci_version",
         "owner",
         "pid",
@@ -90,6 +93,8 @@ class State:
         owner: str = "",
         annotations: str = "{}",
         config_file: str = "",
+        listener_path: str = "",
+        listener_metadata: str = "",
         cgroup: list[str] | None = None,
         poststart: bool = False,
         poststop: bool = False,
@@ -104,6 +109,8 @@ class State:
         self.owner = owner
         self.annotations = annotations
         self.config_file = config_file
+        self.listener_path = listener_path
+        self.listener_metadata = listener_metadata
         self.cgroup = cgroup or []
         self.poststart = poststart
         self.poststop = poststop
@@ -112,7 +119,18 @@ class State:
 # The file is lines of a key, a space and a value, so that reading it needs no JSON parser. "cgroup" may be
 # there any number of times, the others once. The first line's number changes with the meaning of any of it.
 _HEADER = "lxcri-state 1"
-_TEXT_KEYS = ("id", "oci_version", "bundle", "rootfs", "created", "owner", "annotations", "config_file")
+_TEXT_KEYS = (
+    "id",
+    "oci_version",
+    "bundle",
+    "rootfs",
+    "created",
+    "owner",
+    "annotations",
+    "config_file",
+    "listener_path",
+    "listener_metadata",
+)
 _NUMBER_KEYS = ("pid", "start_time")
 _BOOLEAN_KEYS = ("poststart", "poststop")
 _BOOLEANS = {"true": True, "false": False}

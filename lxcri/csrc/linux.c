@@ -75,6 +75,11 @@ static int linux_close_range(unsigned int first, unsigned int last, unsigned int
 	return result(syscall(SYS_close_range, first, last, flags));
 }
 
+static int linux_pidfd_getfd(int pidfd, int fd)
+{
+	return result(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
 static int linux_prctl(int option, unsigned long a, unsigned long b)
 {
 	return result(prctl(option, a, b, 0UL, 0UL));

@@ -141,6 +141,9 @@ static void run_instruction(const struct instruction *in)
 	case OP_PRESERVE:
 		op_preserve(in);
 		break;
+	case OP_LISTENER:
+		op_listener();
+		break;
 	case OP_HANDOVER:
 		op_handover();
 		break;

@@ -491,6 +491,33 @@ static void op_capabilities(const struct instruction *in)
 			check(SYS(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0, 0), "ambient");
 }
 
+/* A filter with a listener: the runtime fetches its descriptor with pidfd_getfd, because the filter may forbid any call
+ * that could send it, or have the listener itself answer for it. Then it writes to a page that both see. */
+static volatile unsigned char *gate;
+static int gate_fd = -1;
+
+static void op_listener(void)
+{
+	long page;
+
+	gate_fd = (int)check(SYS(memfd_create, "gate", MFD_CLOEXEC, 0, 0, 0, 0), "gate");
+	check(SYS(ftruncate, gate_fd, 1, 0, 0, 0, 0), "gate");
+	page = SYS(mmap, 0, 1, 1 /* PROT_READ */, 1 /* MAP_SHARED */, gate_fd, 0);
+	if (page < 0 && page > -4096)
+		fail(page, "gate");
+	gate = (volatile unsigned char *)page;
+}
+
+static void wait_for_listener(void)
+{
+	while (!*gate) /* without any call: each could be one that the agent is asked about */
+#if defined(__x86_64__)
+		__asm__ volatile("pause");
+#else
+		__asm__ volatile("yield");
+#endif
+}
+
 static void op_seccomp(const struct instruction *in)
 {
 	struct {
@@ -499,6 +526,8 @@ static void op_seccomp(const struct instruction *in)
 	} program = { (uint16_t)(in->argument[1].number / 8), in->argument[1].string };
 
 	check(SYS(seccomp, SECCOMP_SET_MODE_FILTER, in->argument[0].number, &program, 0, 0, 0), "seccomp");
+	if (gate)
+		wait_for_listener();
 }
 
 /* Put the runtime's preserved descriptors at 3 and up; whatever else is open closes at execve. */
@@ -522,10 +551,20 @@ static void op_preserve(const struct instruction *in)
 static void op_handover(void)
 {
 	uint64_t none = 0;
+	struct text message = { .n = 0 };
+	int next;
 
 	SYS(close_range, 3 + preserved, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0);
 	SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, NSIG_BYTES, 0, 0);
-	send_packet(channel, "X", 1);
+	add(&message, "X");
+	if (gate) { /* the listener will be the next descriptor */
+		next = (int)check(SYS(fcntl, channel, F_DUPFD_CLOEXEC, 0, 0, 0, 0), "listener");
+		sys_close(next);
+		add_number(&message, (unsigned long)gate_fd, 10);
+		add(&message, " ");
+		add_number(&message, (unsigned long)next, 10);
+	}
+	send_packet(channel, message.s, message.n);
 }
 
 static void op_execute(void)

@@ -97,6 +97,8 @@ def create(
         owner=owner(),
         annotations=msgspec.json.encode(annotations).decode(),
         config_file=f"{entry.path}/config",
+        listener_path=(plan.seccomp.listener_path or "") if plan.seccomp else "",
+        listener_metadata=(plan.seccomp.listener_metadata or "") if plan.seccomp else "",
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
     )

@@ -77,7 +77,7 @@ def run(
         console = terminal.socket if terminal else connect_console(spec, console_socket)
         if not detach:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        execution = Execution(ctx, plan, state.pid, init)
+        execution = Execution(ctx, plan, state, init)
         execution.start(container_cgroup(state.cgroup, cgroup), console, spec.process.oom_score_adj)
         pidfd = os.pidfd_open(execution.pid)
         if pid_file:

@@ -40,7 +40,7 @@ def start(ctx: Context, entry: Entry, state: State | None) -> None:
         notification = listen(entry, caller)
     try:
         try:
-            tell_init(entry, state)
+            tell_init(entry, state, init)
         except FailedStartError:
             # Who asks for the state of a container that failed to start is not to be told that it runs.
             wait_exit(init, LAST_BREATH)
@@ -69,7 +69,7 @@ class FailedStartError(Error):
     """The container's init reported why it could not execute the program, or ended without a word."""
 
 
-def tell_init(entry: Entry, state: State) -> None:
+def tell_init(entry: Entry, state: State, init: int) -> None:
     """
     Tell the waiting init to go on, and wait until it has executed the program.
 
@@ -90,10 +90,24 @@ def tell_init(entry: Entry, state: State) -> None:
             while packet := connection.recv(PACKET_MAX):
                 if packet[:1] == FAILED:
                     raise FailedStartError(str(failure(packet)))
-                executing = packet == LAST_STEP
+                executing = packet[:1] == LAST_STEP
+                if executing and packet[1:]:  # a seccomp filter with a listener
+                    deliver_listener(state, init, packet[1:])
         except ConnectionError:
             pass  # init has ended
         if not executing:
             raise FailedStartError("the container's init ended before it executed the program")
     finally:
         connection.close()
+
+
+def deliver_listener(state: State, init: int, numbers: bytes) -> None:
+    """Send the listener of init's seccomp filter to its agent; raises FailedStartError, and then init is killed."""
+    from ..listener import deliver
+    from .kill import SIGKILL, signal_init
+
+    try:
+        deliver(state, "created", state.pid, init, numbers)
+    except Error as e:
+        signal_init(state, init, SIGKILL)  # it waits for somebody to have its listener
+        raise FailedStartError(str(e)) from e

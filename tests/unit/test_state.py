@@ -145,7 +145,7 @@ def test_a_foreign_file_is_refused(data: bytes) -> None:
     ("change", "text"),
     [
         ((b"lxcri-state 1", b"lxcri-state 2"), "another version"),
-        ((b"pid 42", b"pid -42"), 'line 10: "pid -42" is not understood'),
+        ((b"pid 42", b"pid -42"), ': "pid -42" is not understood'),
         ((b"pid 42", b"pid 4 2"), "not understood"),
         ((b"poststart false", b"poststart no"), "not understood"),
         ((b"pid 42\n", b"pid 42\npid 42\n"), '"pid" is there twice'),
