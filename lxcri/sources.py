@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 
 from . import linux
 from .compile.options import MS_REC, MS_SLAVE
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from .plan import HostPart, Tree
 
-STAGE = "/tmp"
-"""Where they are laid out, in a mount namespace that only we are in."""
+STAGE = "/proc"
+"""Where they are laid out, in a mount namespace that only we are in: a directory that every machine has."""
 ERROR_MAX = 8192
 
 
@@ -170,7 +171,7 @@ class Stage:
         linux.mount("none", STAGE, "tmpfs", 0, "mode=755")
         for i, fd in enumerate(taken):
             place = f"{STAGE}/{i}"
-            if os.path.isdir(f"/proc/self/fd/{fd}"):
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
                 os.mkdir(place)
             else:
                 os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
@@ -216,6 +217,7 @@ def _fork_into(enter: Callable[[], None]) -> int:
         try:
             os.close(ready_read)
             enter()
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             os.write(ready_write, b"r")
             os.close(ready_write)
             os.kill(os.getpid(), signal.SIGSTOP)

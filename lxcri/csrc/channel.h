@@ -104,9 +104,9 @@ static long receive(int fd, char *data, size_t size)
 static bool receive_word(int fd, char kind, bool with_state)
 {
 	size_t before = descriptor_count;
-	char word;
+	char got;
 
-	if (receive(fd, &word, 1) != 1 || word != kind || descriptor_count != before + with_state)
+	if (receive(fd, &got, 1) != 1 || got != kind || descriptor_count != before + with_state)
 		return false;
 	if (with_state)
 		state_fd = descriptors[--descriptor_count];
