@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CLONE_NEWNS = 0x20000
+CLONE_NEWUTS = 0x04000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
 MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x1000, 0x4000, 0x40000, 0x100000
 MNT_DETACH = 2
@@ -72,7 +73,7 @@ class Machine:
         process.become_subreaper()
         self._real_null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
         self._real_null_before = stat.filemode(os.fstat(self._real_null).st_mode)
-        process.unshare(CLONE_NEWNS)
+        process.unshare(CLONE_NEWNS | CLONE_NEWUTS)  # a runtime that goes wrong must not rename the host
         mount("none", "/", flags=MS_REC | MS_PRIVATE)
         mount("tmpfs", "/run", "tmpfs", data="mode=755")
         self.work = tempfile.mkdtemp(prefix="lxcri-test-", dir="/tmp")
@@ -149,13 +150,15 @@ class Machine:
         for directory in reversed(self.cgroups()):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
-        for path in self.snapshot().run - before.run:
+        points = {mount.point for mount in mountinfo.of_process()}
+        paths = self.snapshot().run - before.run
+        paths |= {os.path.join(self.work, name) for name in os.listdir(self.work) if name.startswith("bundle-")}
+        for path in paths:
+            if any(f"{point}/".startswith(f"{path}/") for point in points):
+                continue  # what is mounted there may be the host's own
             shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        for name in os.listdir(self.work):
-            if name.startswith("bundle-"):
-                shutil.rmtree(os.path.join(self.work, name), ignore_errors=True)
         os.chmod("/dev/null", 0o666)
 
 
