@@ -12,7 +12,7 @@ import lxcffi.log
 from . import linux, program
 from .cgroup.fs import Cgroup
 from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, Channel, ClosedError
-from .compile.namespaces import JOINED_BY_STARTER
+from .compile.namespaces import JOINED_BY_STARTER, TYPES
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
 from .hooks import run_hook
@@ -427,8 +427,13 @@ class Launch:
             _socket.sethostname(host.uts_name)
         lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
         container = self._new_container(lxcpath)
+        shared = {  # by the descriptor that was checked: the path may lead to another one by now
+            f"lxc.namespace.share.{TYPES[join.type][0]}": f"/proc/self/fd/{fd}"
+            for fd, join in zip(joins, host.joins, strict=True)
+        }
         for key, value in self.plan.items:
-            container.set_config_item(key, value.replace(host.rootfs, rootfs) if key in ROOTFS_ITEMS else value)
+            text = value.replace(host.rootfs, rootfs) if key in ROOTFS_ITEMS else shared.get(key, value)
+            container.set_config_item(key, text)
         if host.pre_pivot:
             hook = f"/proc/self/fd/{helper} hook {control} {_quote(rootfs)}"
             container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own

@@ -25,6 +25,8 @@ def run(ctx: Context, *, id: str, force: bool) -> int:
     try:
         entry = Entry.open(ctx.root, id)
         with entry:
+            if force and (found := entry.load()):
+                kill_init(found)  # which ends a `start` that waits for it with the lock in its hands
             entry.lock()
             state = entry.load()
             current = status(entry, state)

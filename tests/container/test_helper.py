@@ -182,3 +182,18 @@ def test_the_waiting_process_shows_nothing(bundle: Bundle) -> None:
     assert "LXCRI_SECRET" not in container.proc("environ")
     links = [os.readlink(f"/proc/{container.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{container.pid}/fd")]
     assert "/etc/passwd" not in links
+
+
+@pytest.mark.parametrize("pid_namespace", [True, False])
+def test_forced_delete_of_a_container_whose_start_hangs(bundle: Bundle, pid_namespace: bool) -> None:
+    """Nothing that a hook of the container does can keep it."""
+    if not pid_namespace:
+        bundle.without_namespace("pid")
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/sleep", "args": ["sleep", "100"]}]}
+    container = bundle.container("/bin/true")
+    container.create()
+    command = bundle.runtime.spawn("start", container.id, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.3)
+    bundle.runtime.call("delete", "--force", container.id, timeout=PATIENCE).ok()
+    command.wait(PATIENCE)
+    assert bundle.runtime.containers() == []
