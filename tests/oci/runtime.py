@@ -298,6 +298,8 @@ class Container:
         if self.pid and self.exit is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+            if not process.ended(self.pid, 0.5):
+                self.runtime.call("resume", self.id)  # a frozen process does not die on v1
             with contextlib.suppress(ChildProcessError):
                 self.wait()  # pid 1 of a namespace does not end before the others are reaped
         if self.pid and self.id in self.runtime.containers():
