@@ -67,6 +67,7 @@ def gather_host(spec: Spec, rootfs: str) -> Host:
     """The Host for this spec."""
     process = spec.process
     labelled = process is not None and (process.apparmor_profile or process.selinux_label)
+    labelled = labelled or (spec.linux is not None and spec.linux.mount_label)
     destinations = [clean_path(mount.destination) for mount in spec.mounts]
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
     return Host(

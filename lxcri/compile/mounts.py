@@ -40,6 +40,9 @@ DATA_MAX = 4095
 TMPFS_MODE = "mode=7777,"
 """What lxcri-init may put before those of a tmpfs."""
 
+WITHOUT_LABEL = ("cgroup", "cgroup2", "mqueue", "proc", "sysfs")
+"""File systems that cannot be mounted with a context of SELinux: the policy says which one they have."""
+
 ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
 
 
@@ -64,6 +67,7 @@ def needs_pre_pivot(mounts: list[Mount]) -> bool:
 def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
     """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
     proc_directory = _compile_liblxc_mounts(builder, spec, host, pre_pivot=pre_pivot)
+    label = _mount_label(builder, spec, host)
     late: list[str] = []
     covered: set[str] = set()
     for i, mount in enumerate(spec.mounts):
@@ -74,6 +78,8 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         if normpath(destination) == "/":
             raise Error(f"{subject}: the root itself cannot be mounted over")
         options = parse_options(mount.options, mount.type)
+        if label and not options.bind and mount.type not in WITHOUT_LABEL:
+            options = options._replace(data=",".join(filter(None, [options.data, f'context="{label}"'])))
         if options.without_effect:
             builder.warn(f"{subject}: options without effect on a bind mount: {','.join(options.without_effect)}")
         # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.
@@ -92,6 +98,17 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}")
         builder.add("mounts", "move", tree.subject, builder.tree(tree), NOTIFY_PLACE)
     return proc_directory
+
+
+def _mount_label(builder: Builder, spec: Spec, host: Host) -> str:
+    """linux.mountLabel, where there is a SELinux to understand it."""
+    label = (spec.linux and spec.linux.mount_label) or ""
+    if label and "selinux" not in host.lsm:
+        builder.warn("linux.mountLabel: selinux is not enabled in this kernel")
+        return ""
+    if '"' in label:
+        raise Error("linux.mountLabel: a label has no quotes")
+    return label
 
 
 def _compile_liblxc_mounts(builder: Builder, spec: Spec, host: Host, *, pre_pivot: bool) -> str:

@@ -9,7 +9,6 @@ from ..spec import Spec
 PROPERTIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("linux.netDevices", lambda spec: spec.linux.net_devices),
     ("linux.intelRdt", lambda spec: spec.linux.intel_rdt),
-    ("linux.mountLabel", lambda spec: spec.linux.mount_label),
 )
 
 

@@ -406,3 +406,31 @@ def test_propagation_and_recursive_options_of_cgroups() -> None:
         ("propagation", 'mounts[1] "/c"', ("/c", MS_PRIVATE, False)),
         ("attributes", 'mounts[1] "/c"', ("/c", ATTR_NOSUID, 0, 1)),
     ]
+
+
+LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
+
+
+def test_mount_label() -> None:
+    """config-linux.md, "Mount Label": of file systems that take one; with what else is in their options."""
+    fragment = mounts(
+        {"destination": "/t", "type": "tmpfs", "options": ["size=1m"]},
+        {"destination": "/p", "type": "devpts"},
+        {"destination": "/q", "type": "mqueue"},
+        {"destination": "/b", "type": "bind", "source": "/b"},
+    )
+    fragment["linux"] = {"namespaces": [{"type": "mount"}], "mountLabel": LABEL}
+    plan = compiled(fragment, lsm=("selinux",))
+    data = {arguments[2]: arguments[4] for name, _, arguments in plan.program["mounts"] if name == "mount"}
+    assert data["/t"] == f'size=1m,context="{LABEL}"'
+    assert data["/p"] == f'context="{LABEL}"'
+    assert data["/q"] == ""
+    assert not [warning for warning in plan.warnings if "mountLabel" in warning]
+
+
+def test_mount_label_without_selinux() -> None:
+    fragment = mounts({"destination": "/t", "type": "tmpfs"})
+    fragment["linux"] = {"namespaces": [{"type": "mount"}], "mountLabel": LABEL}
+    plan = compiled(fragment)
+    assert "linux.mountLabel: selinux is not enabled in this kernel" in plan.warnings
+    assert not [arguments for _, _, arguments in plan.program["mounts"] if "context" in str(arguments)]
