@@ -91,6 +91,7 @@ def load_bundle(
         rootfs=real_rootfs(bundle, spec.root.path),
         directory=directory,
         preserve_fds=preserve_fds,
+        listening=listen_fds(),
     )
     request.notify = bool(caller_socket())
     request.session_keyring = session_keyring
@@ -98,7 +99,7 @@ def load_bundle(
 
 
 def load_execution(ctx: Context, entry: Entry, state: State, preserve_fds: int) -> Request:
-    """The request for another process in a container."""
+    """The request for another process in a container; no LISTEN_FDS, as it has a pid that nobody knows yet."""
     return make_request(
         ctx,
         load_configuration(ctx.config),
@@ -107,6 +108,7 @@ def load_execution(ctx: Context, entry: Entry, state: State, preserve_fds: int) 
         rootfs=state.rootfs,
         directory=entry.path,
         preserve_fds=preserve_fds,
+        listening=0,
     )
 
 
@@ -119,6 +121,7 @@ def make_request(
     rootfs: str,
     directory: str,
     preserve_fds: int,
+    listening: int,
 ) -> Request:
     """A Request with the switches of the command line, or else of the configuration, and with passed descriptors."""
 
@@ -126,7 +129,6 @@ def make_request(
         given: bool | None = getattr(ctx, name)
         return getattr(configuration, name) if given is None else given
 
-    listening = listen_fds()
     return Request(
         id=id,
         bundle=bundle,

@@ -51,10 +51,10 @@ class Execution:
         try:
             self._guide(cgroup, console, oom_score_adj)
         except ClosedError:
-            self._end()
+            self.end()
             raise Error("the process in the container ended before it executed the program") from None
         except BaseException:
-            self._end()
+            self.end()
             raise
         finally:
             self._channel.close()
@@ -97,7 +97,7 @@ class Execution:
         except OSError as e:
             raise Error(f"process.oomScoreAdj: {value}: {reason(e)}") from e
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Let the process be gone."""
         try:
             pidfd = os.pidfd_open(self.pid)
@@ -148,6 +148,7 @@ class Execution:
             linux.prctl(linux.PR_SET_DUMPABLE, 0)  # processes of the container must not look into this one
             control = self._channel.inner.fileno()
             linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
+            os.setsid()  # signals of the caller's terminal are not for the container
             if flags:
                 linux.setns(self._init_pidfd, flags)
             if not flags & TYPES["mount"][1]:

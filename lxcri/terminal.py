@@ -51,6 +51,11 @@ class Terminal:
         except termios.error as e:
             raise Error(f"process.terminal: standard input: {e.args[1].lower()}") from None
 
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the caller's terminal."""
+        rows, columns = os.get_terminal_size(0)[::-1]
+        return rows, columns
+
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""
         try:

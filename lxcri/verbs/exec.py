@@ -10,7 +10,7 @@ from ..compile import compile_execution
 from ..errors import Error, reason
 from ..execution import Execution
 from ..host import gather_host
-from ..spec import Capabilities, Process, Spec, decode_config, decode_process
+from ..spec import Box, Capabilities, Process, Spec, decode_config, decode_process
 from ..state import Entry, open_init, status
 from .create import check_preserved, connect_console, send_pidfd, write_pid_file
 
@@ -64,34 +64,46 @@ def run(
             spec.process = change_process(
                 spec, args, cwd, env, tty, user, additional_gids, cap, process_label, apparmor, no_new_privs
             )
+        terminal: Terminal | None = None
+        if not detach:
+            if console_socket:
+                raise Error("--console-socket: in the foreground the terminal is the caller's own")
+            if spec.process.terminal:
+                from ..terminal import Terminal
+
+                terminal = Terminal()
+                spec.process.console_size = Box(*terminal.size())
         request = load_execution(ctx, entry, state, preserve_fds)
         check_preserved(request.preserve_fds)
         plan = compile_execution(spec, request, gather_host(spec, state.rootfs))
         for warning in plan.warnings:
             ctx.log.warn(warning)
-        terminal: Terminal | None = None
-        if spec.process.terminal and not detach and not console_socket:
-            from ..terminal import Terminal
-
-            terminal = Terminal()
         console = terminal.socket if terminal else connect_console(spec, console_socket)
+        signals = None
         if not detach:
+            from ..foreground import Signals
+
+            signals = Signals()  # those that come before the program runs are for it too
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         execution = Execution(ctx, plan, state, init)
         execution.start(container_cgroup(state.cgroup, cgroup), console, spec.process.oom_score_adj)
-        pidfd = os.pidfd_open(execution.pid)
-        if pid_file:
-            write_pid_file(pid_file, execution.pid)
-        if pidfd_socket:
-            send_pidfd(pidfd_socket, pidfd)
-    if detach:
+        try:
+            pidfd = os.pidfd_open(execution.pid)
+            if pid_file:
+                write_pid_file(pid_file, execution.pid)
+            if pidfd_socket:
+                send_pidfd(pidfd_socket, pidfd)
+        except BaseException:
+            execution.end()  # its caller would never know of it
+            raise
+    if signals is None:
         return 0
-    from ..foreground import Signals, wait_for
+    from ..foreground import wait_for
 
     try:
         if terminal:
             terminal.receive()
-        return wait_for(execution.pid, pidfd, Signals(), terminal)
+        return wait_for(execution.pid, pidfd, signals, terminal)
     finally:
         if terminal:
             terminal.restore()
