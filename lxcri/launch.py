@@ -173,6 +173,7 @@ class Launch:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave it half done
         self._close_fds()
         self._channel.inner.close()
+        self._kill_children_of_starter()
         self._end_starter()
         try:
             if self.pidfd >= 0:
@@ -372,6 +373,24 @@ class Launch:
             return self._channel.expect(kind, self.ctx.log.warn)[0]
         except TimeoutError:
             raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
+
+    def _kill_children_of_starter(self) -> None:
+        """
+        A child that liblxc has just cloned does not die with it yet, and would wait for it for ever.
+
+        Once the starter is stopped it makes no more of them, and reaps none: their pids are theirs.
+        """
+        if self._starter < 0:
+            return
+        os.kill(self._starter, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._starter, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        try:
+            with open(f"/proc/{self._starter}/task/{self._starter}/children", "rb", 0) as file:
+                children = file.readall().split()
+        except OSError:
+            return
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
 
     def _end_starter(self) -> None:
         """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
