@@ -7,6 +7,7 @@
 #include "paths.h"
 #include "reader.h"
 
+#define NGROUPS_MAX 65536
 #define SIGNALS 64
 #define SIG_KILL 9
 #define SIG_CHLD 17
@@ -458,11 +459,11 @@ static void op_user(const struct instruction *in)
 {
 	uint64_t uid = in->argument[0].number, gid = in->argument[1].number, all = permitted_capabilities();
 	const struct list *list = &in->argument[2].list;
-	uint32_t *groups = allocate(list->count * sizeof(*groups));
+	static uint32_t groups[NGROUPS_MAX]; /* not allocated: RLIMIT_AS may be in force */
 	long err;
 
-	if (!groups)
-		fail(-ENOMEM, "groups");
+	if (list->count > NGROUPS_MAX)
+		fail(-EINVAL, "setgroups");
 	for (uint64_t i = 0; i < list->count; i++)
 		groups[i] = (uint32_t)load64(list->first + 8 * i);
 	give_stdio(uid, gid);
