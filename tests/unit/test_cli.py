@@ -65,7 +65,7 @@ def spelled_option(draw: st.DrawFn, option: Option) -> tuple[list[str], Any]:
 @st.composite
 def spelled_options(draw: st.DrawFn, options: Sequence[Option]) -> tuple[list[list[str]], dict[str, Any]]:
     """Right spellings of some of these options, some of them repeatedly; the last of each counts, or all."""
-    values = {option.keyword: option.absent() for option in options}
+    values: dict[str, Any] = {option.keyword: option.absent() for option in options}
     spellings = []
     for option in draw(st.lists(st.sampled_from(options), max_size=4)) if options else []:
         spelling, value = draw(spelled_option(option))
@@ -83,10 +83,10 @@ def right_command_line(draw: st.DrawFn) -> tuple[list[str], tuple[Any, ...]]:
     spellings, arguments = draw(spelled_options(command.options))
     if command.rest:
         first = draw(WORDS)
-        rest = arguments[command.rest] = draw(st.lists(st.one_of(WORDS, noise()), max_size=4))
+        command_words = arguments[command.rest] = draw(st.lists(st.one_of(WORDS, noise()), max_size=4))
         arguments["id"] = first
-        before = ["--"] if (len(first) > 1 and first[0] == "-") or draw(st.booleans()) else []
-        words += [*chain.from_iterable(spellings), *before, first, *rest]
+        end = ["--"] if (len(first) > 1 and first[0] == "-") or draw(st.booleans()) else []
+        words += [*chain.from_iterable(spellings), *end, first, *command_words]
         return (words, (command.name, options, arguments))
     required = sum(argument.required for argument in command.arguments)
     positionals = draw(st.lists(WORDS, min_size=required, max_size=len(command.arguments)))
@@ -282,7 +282,7 @@ def test_options_may_follow_the_id() -> None:
     }
 
 
-EXEC = {
+EXEC: dict[str, Any] = {
     "process": None,
     "cwd": None,
     "env": [],

@@ -92,12 +92,12 @@ def test_a_mount_option_is_accepted_and_none_of_the_file_systems(option: str) ->
     else:
         fragment = mount("/data", "tmpfs", option, source="/srv")
     compiled(fragment)
-    assert parse_options([option], "mounts[1]", "tmpfs").data == ""
+    assert parse_options([option], "tmpfs").data == ""
 
 
 @pytest.mark.parametrize("option", ["size=4k", "mode=755", "nope"])
 def test_another_option_is_the_file_systems(option: str) -> None:
-    assert parse_options([option], "mounts[1]", "tmpfs").data == option
+    assert parse_options([option], "tmpfs").data == option
     assert option not in DOCUMENT["mountOptions"]
 
 

@@ -15,7 +15,7 @@ from lxcri.errors import Error
 if TYPE_CHECKING:
     from pathlib import Path
 
-EMPTY = {
+EMPTY: dict[str, Any] = {
     "cpu": {"usage": {"kernel": 0, "user": 0}, "throttling": {}},
     "cpuset": {
         "cpu_exclusive": 0,
