@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lxcri.context import Context
 from lxcri.state import Entry, State, process_start_time
@@ -17,6 +18,10 @@ from lxcri.state import Entry, State, process_start_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+# how long an example takes says how busy the machine is, and nothing about lxcri
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class FakeContainer:
