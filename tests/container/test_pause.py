@@ -9,9 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import process
+from oci import cgroup, process
+from oci.machine import mounted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from oci.bundle import Bundle
     from oci.runtime import Container
 
@@ -186,3 +189,46 @@ def test_death_from_outside_ends_a_paused_container_when_it_is_thawed(bundle: Bu
     bundle.runtime.call("resume", container.id)  # fails where the kernel kills frozen processes
     assert container.wait() == -signal.SIGKILL
     assert container.status() == "stopped"
+
+
+@pytest.fixture
+def without_v1_freezer(bundle: Bundle) -> Iterator[None]:
+    """Where the freezer of v1 is not mounted, cgroup2's is there to take."""
+    hierarchies = cgroup.mounts()
+    if "" not in hierarchies or "freezer" not in hierarchies:
+        pytest.skip("needs the freezers of both versions")
+    with mounted("tmpfs", hierarchies["freezer"], "tmpfs", data="mode=755"):
+        yield
+
+
+@pytest.mark.lxcri_only("runc wants one version of cgroups for everything")
+def test_the_freezer_of_cgroup2(bundle: Bundle, without_v1_freezer: None) -> None:
+    """It takes over on a hybrid layout, too."""
+    container = bundle.shell(COUNTING).up()
+    container.wait_output("n3\n")
+    bundle.runtime.call("pause", container.id).ok()
+    assert cgroup.read(container.pid, "", "cgroup.freeze") == "1"
+    before = container.output()
+    time.sleep(0.05)
+    assert container.output() == before
+    assert container.status() == "paused"
+    bundle.runtime.call("pause", container.id).refused("container not running")
+    bundle.runtime.call("resume", container.id).ok()
+    assert container.status() == "running"
+    process.wait_for(lambda: container.output() != before, "output after resume")
+    bundle.runtime.call("pause", container.id).ok()
+    container.kill("KILL").ok()
+    assert container.wait() == -signal.SIGKILL
+    assert container.status() == "stopped"
+    bundle.runtime.call("resume", container.id).refused("container not paused")
+
+
+@pytest.mark.lxcri_only("runc wants one version of cgroups for everything")
+def test_a_created_container_in_the_freezer_of_cgroup2(bundle: Bundle, without_v1_freezer: None) -> None:
+    """As on v1; and it can be removed while it is frozen."""
+    container = bundle.container("/bin/true")
+    container.create()
+    bundle.runtime.call("pause", container.id).ok()
+    container.attempt_start().refused("cannot start a container in the paused state")
+    container.delete("--force").ok()
+    assert container.wait() == -signal.SIGKILL
