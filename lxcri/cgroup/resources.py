@@ -151,6 +151,8 @@ def _v2_limit(value: int, memory: "Any") -> "Iterator[Step]":
     # v1 refuses a limit below what is in use, cgroup2 kills for it.
     ceiling = "memory.current" if memory.check_before_update and value > 0 else ""
     yield Step("memory.max", _max(value), ceiling=ceiling)
+    if value == -1 and not memory.swap:  # as on v1, where the kernel wants it
+        yield Step("memory.swap.max", "max", optional=True)
 
 
 def _v2_reservation(value: int, _: object) -> "Iterator[Step]":

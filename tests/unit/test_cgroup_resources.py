@@ -67,7 +67,7 @@ def device(**properties: int) -> dict[str, int]:
             "memory",
             {"limit": -1},
             [("memory.memsw.limit_in_bytes", "-1"), ("memory.limit_in_bytes", "-1")],
-            [("memory.max", "max")],
+            [("memory.max", "max"), ("memory.swap.max", "max")],
         ),
         (
             "memory",
