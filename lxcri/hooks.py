@@ -9,9 +9,13 @@ from .state import oci_state_json, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+
     from .context import Context
     from .spec import Hook
     from .state import Entry, State
+else:
+    import _signal  # not `signal`, which imports enum
 
 HOOKS_FILE = "hooks.json"
 ALL_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
@@ -32,24 +36,20 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
         streams = [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((state_fd, output_fd, output_fd))]
         env = dict(entry.partition("=")[::2] for entry in hook.env)
         _keep_descriptors()
-        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.chdir(directory)
-            pid = os.posix_spawn(
-                hook.path, hook.args or [hook.path], env, file_actions=streams, setsigmask=(), setsigdef=ALL_SIGNALS
-            )
-        except OSError as e:
-            raise Error(f"{subject}: {reason(e)}") from e
-        finally:
-            os.fchdir(here)
-            os.close(here)
         ended = False
+        # An interrupt is held back until there is a pid to kill.
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT,))
         try:
-            ended = _wait(pid, hook.timeout)
+            pid = _spawn(subject, hook, env, streams, directory)
+            try:
+                _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+                ended = _wait(pid, hook.timeout)
+            finally:
+                if not ended:
+                    os.kill(pid, 9)
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         finally:
-            if not ended:
-                os.kill(pid, 9)
-            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         if not ended:
             raise Error(f"{subject}: timed out after {hook.timeout} seconds")
         if status:
@@ -59,6 +59,20 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
     finally:
         os.close(state_fd)
         os.close(output_fd)
+
+
+def _spawn(subject: str, hook: Hook, env: dict[str, str], streams: list[tuple[int, int, int]], directory: str) -> int:
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory)
+        return os.posix_spawn(
+            hook.path, hook.args or [hook.path], env, file_actions=streams, setsigmask=(), setsigdef=ALL_SIGNALS
+        )
+    except OSError as e:
+        raise Error(f"{subject}: {reason(e)}") from e
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _wait(pid: int, seconds: float | None) -> bool:
