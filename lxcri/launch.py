@@ -293,7 +293,10 @@ class Launch:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft >= needed:
             return None
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(needed, hard)))
+        except (OSError, ValueError):  # not privileged
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return soft, hard
 
     def _restore_limits(self, soft: int, hard: int) -> None:
