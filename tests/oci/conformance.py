@@ -674,7 +674,7 @@ In column "how", *liblxc* is an item of its configuration, *lxcri-init* an instr
 (`lxcri/program.py`), *v1* and *v2* are files of the container's cgroup, and *runtime* is what lxcri itself does.
 
 That a test holds its property is tried by losing the property where config.json is decoded, one row after the other:
-`PYTHONPATH=.:tests .venv/bin/python -m oci.mutation`, in 8 minutes. On 25 November 2026 no row's test passed without it.
+`PYTHONPATH=.:tests .venv/bin/python -m oci.mutation`, in 8 minutes. On 25 November 2026 no test passed without it.
 Rows of other documents than config.json are not tried so.
 """
 
