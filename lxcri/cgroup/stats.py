@@ -7,6 +7,7 @@ Where a controller is decides, as for limits, between v1 and cgroup2: on a hybri
 from __future__ import annotations
 
 import posix
+from errno import ENODEV, ENOENT
 
 from ..errors import Error, reason
 from . import UNIFIED
@@ -44,13 +45,11 @@ class Directory:
             path = f"{self.path}/{file}"
             try:
                 self._texts[file] = read_text(path)
-            except FileNotFoundError:
-                self._texts[file] = ""
             except OSError as e:
-                if file.endswith(".pressure"):  # the kernel was booted without it
-                    self._texts[file] = ""
-                else:
+                # ENODEV: the cgroup was removed after the file was opened. Pressure: the kernel was booted without it.
+                if e.errno not in (ENOENT, ENODEV) and not file.endswith(".pressure"):
                     raise Error(f'cgroup: read "{path}": {reason(e)}') from e
+                self._texts[file] = ""
         return self._texts[file]
 
     def names(self) -> list[str]:

@@ -64,5 +64,5 @@ def watch(ctx: Context, id: str, cgroup: Cgroup, memory: OutOfMemory, init: int,
         if init in ready:
             return
         if time.monotonic() >= due:
-            due += interval
+            due = max(due + interval, time.monotonic())
             ctx.print(event("stats", id, collect(cgroup)))

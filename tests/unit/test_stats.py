@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lxcri.cgroup import UNIFIED
+from lxcri.cgroup import UNIFIED, stats
 from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.stats import FIELDS, NO_LIMIT, TICK, collect
 from lxcri.errors import Error
@@ -235,6 +236,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(Error) as raised:
         collect(v2(tmp_path, {}))
     assert str(raised.value) == f'cgroup: read "{tmp_path}/pids.max": is a directory'
+
+
+def test_a_cgroup_that_is_removed_meanwhile_uses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def removed(path: str) -> str:
+        raise OSError(errno.ENODEV, "No such device", path)
+
+    monkeypatch.setattr(stats, "read_text", removed)
+    assert collect(Cgroup({"pids": "/nonexistent", UNIFIED: "/nonexistent"})) == EMPTY
 
 
 def test_pressure_that_the_kernel_does_not_count_is_left_out(tmp_path: Path) -> None:
