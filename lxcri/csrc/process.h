@@ -131,8 +131,6 @@ static long executable_error(const char *path)
 
 	if (err)
 		return err;
-	if ((st.stx_mode & S_IFMT) == S_IFDIR)
-		return -EISDIR;
 	if ((st.stx_mode & S_IFMT) != S_IFREG || !(st.stx_mode & 0111))
 		return -EACCES;
 	return 0;

@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 TIMEOUT = 20.0  # seconds; far beyond what anything here takes, so only a hang meets it
 
+expected: set[int] = set()
+"""Children that are meant to run beyond a test."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,7 +90,7 @@ def children() -> dict[int, str]:
             continue
         name = stat[stat.index("(") + 1 : stat.rindex(")")]
         state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
-        if int(parent) == os.getpid() and state not in "ZX":
+        if int(parent) == os.getpid() and state not in "ZX" and int(entry) not in expected:
             found[int(entry)] = f"{name} ({state}) {command}"
     return found
 

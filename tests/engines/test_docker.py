@@ -1,0 +1,600 @@
+"""docker with the runtime under test: what its users see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from oci import engine, machine, process
+from oci.console import OnTerminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from oci.machine import Machine
+    from oci.rootfs import Skeleton
+    from oci.runtime import Runtime
+
+IMAGE = "test"
+SLEEP = ("/bin/sleep", "100")
+
+
+class Docker(engine.Client):
+    """A dockerd with storage of its own, and its command."""
+
+    def __init__(self, runtime: Runtime, directory: str, cgroup_parent: str) -> None:
+        command = shutil.which("docker", path="/usr/bin:/usr/local/bin")
+        assert command is not None
+        socket = f"unix://{directory}/docker.sock"
+        super().__init__(directory, [command, "--host", socket])
+        self.environment["DOCKER_BUILDKIT"] = "0"
+        self.cgroup_parent = cgroup_parent
+        self.daemon = engine.Daemon(
+            [
+                "dockerd",
+                "--data-root", f"{directory}/data",
+                "--exec-root", f"{directory}/exec",
+                "--pidfile", f"{directory}/pid",
+                "--host", socket,
+                "--add-runtime", f"tested={runtime.path}",
+                "--default-runtime", "tested",
+                "--cgroup-parent", cgroup_parent,
+                "--storage-driver", "overlay2",
+                "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
+                "--live-restore",
+            ],
+            directory,
+            "dockerd",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start the daemon; returns when it answers."""
+        self.daemon.start()
+        process.wait_for(lambda: self("version").returncode == 0, "dockerd")
+
+    def run(self, *arguments: str) -> engine.Finished:
+        """`run --rm` without a network, to its end."""
+        return self("run", "--rm", "--network", "none", *arguments)
+
+    def detached(self, name: str, *arguments: str) -> str:
+        """`run -d`; returns the id."""
+        return self("run", "-d", "--network", "none", "--name", name, *arguments).ok().stdout.strip()
+
+    def inspect(self, name: str, template: str) -> str:
+        """One value of a container."""
+        return self("inspect", "--format", template, name).ok().stdout.strip()
+
+    def wait_state(self, name: str, template: str, value: str) -> None:
+        """Wait until it is this."""
+        process.wait_for(lambda: self.inspect(name, template) == value, f"{name} {template} {value}")
+
+
+@pytest.fixture(scope="module")
+def engine_with_image(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[Docker]:
+    """docker with one small image."""
+    if shutil.which("dockerd") is None:
+        pytest.skip("docker is not installed")
+    directory = os.path.join(machine.work, "docker")
+    os.makedirs(directory)
+    docker = Docker(runtime, directory, f"/{machine.prefix}-docker")
+    with engine.cgroups(docker.cgroup_parent):
+        docker.start()
+        try:
+            layer = engine.layer(skeleton, directory)
+            docker("import", "--change", "ENV PATH=/bin", layer, IMAGE).ok()
+            docker.run(IMAGE, "/bin/true")
+            docker("run", "--rm", "--network", "host", IMAGE, "/bin/true")  # makes what stays
+            yield docker
+        finally:
+            docker.daemon.stop()
+            process.kill_children()
+    engine.remove(directory)
+    for name in ("/run/docker", "/run/containerd", "/run/mount"):
+        shutil.rmtree(name, ignore_errors=True)
+
+
+@pytest.fixture
+def docker(engine_with_image: Docker, as_before: None) -> Iterator[Docker]:
+    """docker without containers, before and after."""
+    yield engine_with_image
+    names = engine_with_image("ps", "--all", "--format", "{{.Names}}").ok().stdout.split()
+    names = [name for name in names if name != "target"]
+    if names:
+        engine_with_image("rm", "--force", "--volumes", *names).ok()
+    process.wait_for(lambda: not process.children(), "the end of the shims")
+
+
+# options, script, expected output
+SIMPLE: dict[str, tuple[list[str], str, str]] = {
+    "environment": (["-e", "A=b"], "echo $A $HOME", "b /root\n"),
+    "working directory": (["-w", "/srv"], "pwd", "/srv\n"),
+    "working directory that is not there": (["-w", "/new/one"], "pwd", "/new/one\n"),
+    "host name": (["-h", "box"], "hostname; cat /etc/hostname", "box\nbox\n"),
+    "user": (["-u", "1000:1001"], "id -u; id -g; id -G", "1000\n1001\n1001\n"),
+    "user by name": (["-u", "user"], "id -u; echo $HOME", "1000\n/home\n"),
+    "groups": (["-u", "1000:1000", "--group-add", "7", "--group-add", "8"], "id -G", "1000 7 8\n"),
+    "read-only": (["--read-only"], "touch /x 2>&1; touch /dev/shm/x && echo shm", "*Read-only file system\nshm\n"),
+    "tmpfs": (["--tmpfs", "/tmp:size=1m"], "df -k /tmp | tail -1", "*1024*"),
+    "tmpfs of a read-only root": (["--read-only", "--tmpfs", "/srv"], "touch /srv/x && echo yes", "yes\n"),
+    "shared memory": (["--shm-size", "3m"], "df -k /dev/shm | tail -1", "*3072*"),
+    "device": (["--device", "/dev/null:/dev/mine:rw"], "echo x >/dev/mine && stat -c %t:%T /dev/mine", "1:3\n"),
+    "read-only device": (["--device", "/dev/zero:/dev/mine:r"], "head -c 1 /dev/mine | wc -c; : 3>/dev/mine", "1\n"),
+    "device that is not allowed": (
+        ["--cap-add", "MKNOD"], "mknod /tmp/device c 240 9; cat /tmp/device 2>&1", "*Operation not permitted*",
+    ),
+    "device rule": (
+        ["--device-cgroup-rule", "c 240:9 rw"], "mknod /tmp/device c 240 9; cat /tmp/device 2>&1", "*No such device*",
+    ),
+    "all capabilities": (["--cap-drop", "ALL"], "grep CapEff /proc/self/status", "CapEff:\t0000000000000000\n"),
+    "one capability": (
+        ["--cap-drop", "ALL", "--cap-add", "CHOWN"], "grep Cap[EP] /proc/self/status",
+        "CapPrm:\t0000000000000001\nCapEff:\t0000000000000001\n",
+    ),
+    "capabilities of a user": (
+        ["-u", "1000"], "grep Cap[EPA] /proc/self/status | cut -f2 | uniq", "0000000000000000\n",
+    ),
+    "default capabilities": ([], "grep CapBnd /proc/self/status", "CapBnd:\t00000000a80425fb\n"),
+    "no new privileges": (["--security-opt", "no-new-privileges"], "grep NoNew /proc/self/status", "NoNewPrivs:\t1\n"),
+    "default seccomp": ([], "grep Seccomp: /proc/self/status; probe keyctl 0", "Seccomp:\t2\nerrno 1\n"),
+    "no seccomp": (["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status", "Seccomp:\t0\n"),
+    "privileged": (
+        ["--privileged"], "grep Seccomp: /proc/self/status; test -e /dev/kmsg && mount -t tmpfs x /srv && echo mounted",
+        "Seccomp:\t0\nmounted\n",
+    ),
+    "read-only paths": ([], "(: >/proc/sysrq-trigger) 2>/dev/null || echo no", "no\n"),
+    "masked paths": ([], "grep -c -e ' /proc/timer_list ' -e ' /sys/firmware ' /proc/self/mounts", "2\n"),
+    "sysctl": (["--sysctl", "net.ipv4.ip_default_ttl=77"], "cat /proc/sys/net/ipv4/ip_default_ttl", "77\n"),
+    "limit of files": (["--ulimit", "nofile=77:88"], "ulimit -Hn", "88\n"),
+    "limit of core": (["--ulimit", "core=0"], "ulimit -c", "0\n"),
+    "oom score": (["--oom-score-adj", "333"], "cat /proc/self/oom_score_adj", "333\n"),
+    "init": (["--init"], "cat /proc/1/comm", "docker-init\n"),
+    "no network": ([], "ls /sys/class/net | grep -v -e tunl -e sit -e ip6 -e gre -e erspan", "lo\n"),
+    "loopback is up": ([], "cat /sys/class/net/lo/carrier", "1\n"),
+    "network of the host": (["--network", "host"], "readlink /proc/self/ns/net", "@net"),
+    "pids of the host": (["--pid", "host"], "readlink /proc/self/ns/pid", "@pid"),
+    "names of the host": (["--uts", "host"], "readlink /proc/self/ns/uts", "@uts"),
+    "ipc of the host": (["--ipc", "host"], "readlink /proc/self/ns/ipc", "@ipc"),
+    "ipc without shared memory": (["--ipc", "none"], "grep -c /dev/shm /proc/self/mounts", "0\n"),
+    "memory limit": (["--memory", "64m"], "cat /sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n"),
+    "pids limit": (["--pids-limit", "33"], "cat /sys/fs/cgroup/pids/pids.max", "33\n"),
+    "cpu shares": (["--cpu-shares", "512"], "cat /sys/fs/cgroup/cpu/cpu.shares", "512\n"),
+    "cpu quota": (["--cpus", "0.5"], "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n"),
+    "cpuset": (["--cpuset-cpus", "0"], "grep Cpus_allowed_list /proc/self/status", "Cpus_allowed_list:\t0\n"),
+    "cgroup namespace": (["--cgroupns", "private"], "cut -d: -f3 /proc/self/cgroup | uniq", "/\n"),
+    "cgroup of the host": (
+        ["--cgroupns", "host"], "grep -c docker /proc/self/cgroup | sed 's/[1-9].*/many/'", "many\n",
+    ),
+    "anonymous volume": (["-v", "/data"], "touch /data/x && grep -c ' /data ' /proc/self/mounts", "1\n"),
+    "no descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 "),
+    "default signals": ([], "grep -E 'Sig(Ign|Blk)' /proc/self/status | cut -f2 | uniq", "0000000000000000\n"),
+    "umask": ([], "umask", "0022\n"),
+}  # fmt: skip
+
+
+def needs_all_capabilities(runtime: Runtime) -> None:
+    """docker asks for all that it knows of; runc 1.1 fails where the machine itself lacks one."""
+    with open("/proc/self/status") as file:
+        bounding = next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))
+    if runtime.name == "runc" and bounding & (1 << 38) - 1 != (1 << 38) - 1:
+        pytest.xfail("runc 1.1 cannot give capabilities that it has not itself")
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_run(docker: Docker, runtime: Runtime, name: str) -> None:
+    """One option, seen from inside."""
+    options, script, expected = SIMPLE[name]
+    if name == "privileged":
+        needs_all_capabilities(runtime)
+    network = [] if "--network" in options else ["--network", "none"]
+    result = docker("run", "--rm", *network, *options, IMAGE, "/bin/sh", "-c", script)
+    if expected.startswith("@"):
+        expected = os.readlink(f"/proc/self/ns/{expected[1:]}") + "\n"
+    if expected.startswith("*"):
+        for part in expected.split("*"):
+            assert part in result.stdout, result
+    else:
+        assert result.stdout == expected, result
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_code(docker: Docker, code: int) -> None:
+    """The process's own."""
+    assert docker.run(IMAGE, "/bin/sh", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("/no/such", 127), ("no-such", 127), ("/etc/passwd", 126), ("/etc", 126)],
+)
+def test_program_that_cannot_start(docker: Docker, program: str, code: int) -> None:
+    """126 and 127, by the runtime's text."""
+    result = docker.run(IMAGE, program)
+    assert result.returncode == code, result
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("/no/such", 126), ("no-such", 126), ("/etc/passwd", 126)]
+)  # fmt: skip
+def test_program_that_cannot_start_by_exec(docker: Docker, program: str, code: int) -> None:
+    """docker 20.10 has 126 for each of them, and the text on its output."""
+    docker.detached("one", IMAGE, *SLEEP)
+    result = docker("exec", "one", program)
+    assert result.returncode == code, result
+    assert "OCI runtime exec failed" in result.stdout, result
+
+
+def test_125(docker: Docker) -> None:
+    """What is neither the program's nor docker's own refusal."""
+    result = docker.run("--sysctl", "net.ipv4.no_such_thing=1", IMAGE, "/bin/true")
+    assert result.returncode in (125, 127), result
+
+
+def test_file_on_a_directory(docker: Docker) -> None:
+    """docker adds its advice to the text."""
+    path = os.path.join(docker.directory, "file")
+    with open(path, "w"):
+        pass
+    result = docker.run("-v", f"{path}:/srv", IMAGE, "/bin/true")
+    assert result.returncode == 125, result
+    assert "Are you trying to mount a directory onto a file" in result.stderr, result
+
+
+def test_death_by_a_signal_from_inside(docker: Docker) -> None:
+    """128 and the signal, of the shell's child with --init."""
+    assert docker.run("--init", IMAGE, "/bin/sh", "-c", "kill -9 $$").returncode == 137
+
+
+def test_death_by_a_signal_from_outside(docker: Docker) -> None:
+    """The shim sees the status itself."""
+    docker.detached("one", IMAGE, *SLEEP)
+    os.kill(int(docker.inspect("one", "{{.State.Pid}}")), signal.SIGKILL)
+    assert docker("wait", "one").ok().stdout.strip() == "137"
+
+
+def test_streams(docker: Docker) -> None:
+    """stdin is read to its end; stdout and stderr stay apart."""
+    result = docker.feed("typed\n", "run", "-i", "--rm", "--network", "none", IMAGE, "sh", "-c", "cat; echo err >&2")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "typed\n", "err\n")
+
+
+def test_large_output(docker: Docker) -> None:
+    """Nothing is lost at the end."""
+    assert len(docker.run(IMAGE, "/bin/sh", "-c", "seq 100000; echo end").ok().stdout.splitlines()) == 100001
+
+
+def test_terminal(docker: Docker) -> None:
+    """run -it, as a person uses it."""
+    argv = docker.argv(
+        "run", "--rm", "-it", "--network", "none", IMAGE,
+        "/bin/sh", "-c", "tty; test -c /dev/console && echo console; read l; stty size; echo got-$l; exit 5",
+    )  # fmt: skip
+    with OnTerminal(argv, docker.directory, size=(31, 101)) as command:
+        command.terminal.read_until("/dev/pts/0")
+        command.terminal.read_until("console")
+        command.terminal.write("typed\n")
+        command.terminal.read_until("got-typed")
+        assert "31 101" in command.terminal.text
+        assert command.wait() == 5
+
+
+def test_detached_life(docker: Docker) -> None:
+    """run -d, logs, stop, start, rm."""
+    script = "trap 'echo stopping; exit 3' TERM; echo up; echo err >&2; while :; do sleep 0.05; done"
+    docker.detached("life", IMAGE, "/bin/sh", "-c", script)
+    process.wait_for(lambda: docker("logs", "life").ok().stdout == "up\n", "the log")
+    assert docker("logs", "life").ok().stderr == "err\n"
+    docker("stop", "--time", "20", "life").ok()
+    assert docker.inspect("life", "{{.State.ExitCode}} {{.State.Status}}") == "3 exited"
+    docker("start", "life").ok()
+    process.wait_for(lambda: docker("logs", "life").ok().stdout.count("up\n") == 2, "the second log")
+    docker("restart", "--time", "20", "life").ok()
+    docker("rm", "--force", "life").ok()
+
+
+def test_stop_by_force(docker: Docker) -> None:
+    """Who does not listen is killed in the end."""
+    docker.detached("deaf", IMAGE, "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    docker("stop", "--time", "1", "deaf").ok()
+    assert docker.inspect("deaf", "{{.State.ExitCode}}") == "137"
+
+
+def test_kill(docker: Docker) -> None:
+    """By name and by number; a stopped one is refused."""
+    docker.detached("one", IMAGE, "/bin/sh", "-c", "trap 'echo usr1' USR1; echo up; while :; do sleep 0.05; done")
+    process.wait_for(lambda: "up" in docker("logs", "one").stdout, "the log")
+    docker("kill", "--signal", "USR1", "one").ok()
+    process.wait_for(lambda: "usr1" in docker("logs", "one").stdout, "the signal")
+    docker("kill", "one").ok()
+    assert docker("wait", "one").ok().stdout.strip() == "137"
+    result = docker("kill", "one")
+    assert result.returncode == 1
+    assert "is not running" in result.stderr
+
+
+def test_restart_policy(docker: Docker) -> None:
+    """on-failure:2: three runs."""
+    docker.detached("again", "--restart", "on-failure:2", IMAGE, "/bin/sh", "-c", "echo run; exit 1")
+    docker.wait_state("again", "{{.RestartCount}} {{.State.Status}}", "2 exited")
+    assert docker("logs", "again").ok().stdout == "run\n" * 3
+
+
+def test_restart_always(docker: Docker) -> None:
+    """After death by a signal."""
+    docker.detached("again", "--restart", "always", IMAGE, *SLEEP)
+    os.kill(int(docker.inspect("again", "{{.State.Pid}}")), signal.SIGKILL)
+    docker.wait_state("again", "{{.RestartCount}} {{.State.Status}}", "1 running")
+
+
+EXEC: dict[str, tuple[list[str], str, str, int]] = {
+    "plain": ([], "echo here; hostname", "here\nbox\n", 0),
+    "code": ([], "exit 7", "", 7),
+    "signal": ([], "kill -9 $$", "", 137),
+    "environment": (["-e", "A=b"], "echo $A$B", "bfrom-run\n", 0),
+    "directory": (["-w", "/tmp"], "pwd", "/tmp\n", 0),
+    "user": (["-u", "1000:1001"], "id -u; id -g", "1000\n1001\n", 0),
+    "privileged": (["--privileged"], "grep CapEff /proc/self/status | grep -c a80425fb", "0\n", 1),
+    "not privileged": ([], "grep -c 'CapEff:.*a80425fb' /proc/self/status", "1\n", 0),
+    "filter": ([], "grep Seccomp: /proc/self/status", "Seccomp:\t2\n", 0),
+    "limits": ([], "ulimit -Hn", "88\n", 0),
+    "processes": ([], "cat /proc/1/comm", "sleep\n", 0),
+    "cgroup": ([], "cat /sys/fs/cgroup/pids/cgroup.procs | wc -l | sed 's/[2-9]/many/'", "many\n", 0),
+    "descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
+}
+
+
+@pytest.fixture(scope="module")
+def execution_target(engine_with_image: Docker) -> Iterator[Docker]:
+    """A container for exec alone."""
+    before = set(process.children())
+    engine_with_image.detached("target", "-h", "box", "-e", "B=from-run", "--ulimit", "nofile=88:88", IMAGE, *SLEEP)
+    shims = set(process.children()) - before
+    process.expected |= shims
+    yield engine_with_image
+    process.expected -= shims
+    engine_with_image("rm", "--force", "target")
+
+
+@pytest.mark.parametrize("name", EXEC)
+def test_exec(execution_target: Docker, runtime: Runtime, name: str) -> None:
+    """One option, seen from inside."""
+    options, script, expected, code = EXEC[name]
+    if name == "privileged":
+        needs_all_capabilities(runtime)
+    result = execution_target("exec", *options, "target", "/bin/sh", "-c", script)
+    assert (result.stdout, result.returncode) == (expected, code), result
+
+
+def test_exec_with_input(docker: Docker) -> None:
+    """exec -i."""
+    docker.detached("one", IMAGE, *SLEEP)
+    result = docker.feed("typed\n", "exec", "-i", "one", "/bin/sh", "-c", "cat; echo err >&2; exit 4")
+    assert (result.returncode, result.stdout, result.stderr) == (4, "typed\n", "err\n")
+
+
+def test_exec_on_a_terminal(docker: Docker) -> None:
+    """exec -it."""
+    docker.detached("one", IMAGE, *SLEEP)
+    argv = docker.argv("exec", "-it", "one", "/bin/sh", "-c", "tty; read l; echo got-$l; exit 6")
+    with OnTerminal(argv, docker.directory) as command:
+        command.terminal.read_until("/dev/pts/0")
+        command.terminal.write("typed\n")
+        command.terminal.read_until("got-typed")
+        assert command.wait() == 6
+
+
+def test_exec_detached(docker: Docker) -> None:
+    """exec -d."""
+    docker.detached("one", IMAGE, *SLEEP)
+    docker("exec", "-d", "one", "/bin/sh", "-c", "echo done >/tmp/mark").ok()
+    process.wait_for(lambda: docker("exec", "one", "cat", "/tmp/mark").stdout == "done\n", "the mark")
+
+
+def test_health_check(docker: Docker) -> None:
+    """By exec, again and again; healthy, then unhealthy."""
+    docker.detached(
+        "one", "--health-cmd", "test ! -e /tmp/ill", "--health-interval", "300ms", "--health-retries", "1",
+        IMAGE, *SLEEP,
+    )  # fmt: skip
+    docker.wait_state("one", "{{.State.Health.Status}}", "healthy")
+    docker("exec", "one", "touch", "/tmp/ill").ok()
+    docker.wait_state("one", "{{.State.Health.Status}}", "unhealthy")
+
+
+def test_pause(docker: Docker) -> None:
+    """pause, unpause, and rm -f of a paused one."""
+    docker.detached("one", IMAGE, *SLEEP)
+    docker("pause", "one").ok()
+    assert docker.inspect("one", "{{.State.Status}}") == "paused"
+    assert docker("exec", "one", "true").returncode != 0
+    docker("unpause", "one").ok()
+    docker("exec", "one", "true").ok()
+    docker("pause", "one").ok()
+    docker("rm", "--force", "one").ok()
+
+
+def test_top_and_stats(docker: Docker) -> None:
+    """The processes, and what they use."""
+    docker.detached("one", IMAGE, *SLEEP)
+    assert "sleep 100" in docker("top", "one").ok().stdout
+    result = docker("stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}}", "one").ok()
+    assert result.stdout.startswith("1 "), result
+
+
+def test_update(docker: Docker) -> None:
+    """Limits of a running container; docker sends 0 for what is not changed."""
+    docker.detached("one", "--cpu-shares", "512", IMAGE, *SLEEP)
+    docker("update", "--memory", "64m", "--memory-swap", "128m", "--pids-limit", "44", "one").ok()
+    script = (
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.shares"
+    )
+    assert docker("exec", "one", "/bin/sh", "-c", script).ok().stdout.split() == ["67108864", "44", "512"]
+    docker("update", "--memory", "32m", "--cpus", "0.5", "one").ok()
+    script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us"
+    assert docker("exec", "one", "/bin/sh", "-c", script).ok().stdout.split() == ["33554432", "50000"]
+
+
+def test_memory_limit_binds(docker: Docker) -> None:
+    """A process over the limit is killed, and docker knows why."""
+    script = "awk 'BEGIN { s = \"x\"; while (1) s = s s }'"
+    docker(
+        "run", "--network", "none", "--name", "one", "--memory", "20m", "--memory-swap", "20m", IMAGE,
+        "sh", "-c", f"exec {script}",
+    )  # fmt: skip
+    assert docker.inspect("one", "{{.State.ExitCode}} {{.State.OOMKilled}}") == "137 true"
+
+
+def test_pids_limit_binds(docker: Docker) -> None:
+    """fork fails."""
+    result = docker.run("--pids-limit", "5", IMAGE, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait")
+    assert "can't fork" in result.stderr, result
+
+
+def test_cpu_limit_binds(docker: Docker) -> None:
+    """The process is throttled."""
+    script = "timeout 1 sh -c 'while :; do :; done'; grep nr_throttled /sys/fs/cgroup/cpu/cpu.stat"
+    result = docker.run("--cpus", "0.1", IMAGE, "/bin/sh", "-c", script)
+    assert int(result.stdout.split()[-1]) > 2, result
+
+
+@pytest.fixture
+def shared_directory(docker: Docker) -> Iterator[str]:
+    """A directory of the host on a shared mount."""
+    directory = os.path.join(docker.directory, "shared")
+    os.mkdir(directory)
+    machine.mount("tmpfs", directory, "tmpfs")
+    machine.mount("none", directory, flags=machine.MS_SHARED)
+    os.mkdir(f"{directory}/sub")
+    yield directory
+    with contextlib.suppress(OSError):
+        machine.umount(f"{directory}/sub")
+    machine.umount(directory)
+    os.rmdir(directory)
+
+
+@pytest.mark.parametrize(
+    ("propagation", "field"),
+    [("rshared", "shared:"), ("shared", "shared:"), ("rslave", "master:"), ("slave", "master:"), ("rprivate", "- ")],
+)
+def test_propagation(docker: Docker, shared_directory: str, propagation: str, field: str) -> None:
+    """As mountinfo in the container says, and as mounts of the host arrive."""
+    docker.detached("one", "-v", f"{shared_directory}:/data:{propagation}", IMAGE, *SLEEP)
+    line = docker("exec", "one", "grep", " /data ", "/proc/self/mountinfo").ok().stdout
+    optional = line.split(" - ")[0].split()[6:]
+    assert [one.split(":")[0] + ":" for one in optional] == ([] if field == "- " else [field]), line
+    machine.mount("tmpfs", f"{shared_directory}/sub", "tmpfs")
+    seen = docker("exec", "one", "grep", "-c", " /data/sub ", "/proc/self/mountinfo").stdout.strip()
+    assert seen == ("0" if field == "- " else "1")
+
+
+def test_read_only_volume(docker: Docker) -> None:
+    """:ro, and an ordinary one beside it."""
+    directory = os.path.join(docker.directory, "volume")
+    os.mkdir(directory)
+    result = docker.run(
+        "-v", f"{directory}:/in:ro", "-v", f"{directory}:/out", IMAGE,
+        "/bin/sh", "-c", "touch /in/x 2>&1; touch /out/y && ls /in",
+    )  # fmt: skip
+    assert "Read-only" in result.stdout
+    assert result.stdout.endswith("y\n")
+    shutil.rmtree(directory)
+
+
+def test_custom_seccomp(docker: Docker) -> None:
+    """A profile of one's own."""
+    path = os.path.join(docker.directory, "seccomp.json")
+    with open(path, "w") as file:
+        rule = {"names": ["sync"], "action": "SCMP_ACT_ERRNO"}
+        json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, file)
+    assert docker.run("--security-opt", f"seccomp={path}", IMAGE, "probe", "sync").ok().stdout == "errno 1\n"
+
+
+def test_shared_namespaces(docker: Docker) -> None:
+    """--network, --pid and --ipc container:."""
+    docker.detached("first", "--ipc", "shareable", IMAGE, *SLEEP)
+    pid = docker.inspect("first", "{{.State.Pid}}")
+    result = docker(
+        "run", "--rm", "--network", "container:first", "--pid", "container:first", "--ipc", "container:first", IMAGE,
+        "/bin/sh", "-c", "for n in net pid ipc; do readlink /proc/self/ns/$n; done; cat /proc/1/comm",
+    ).ok()  # fmt: skip
+    assert result.stdout.split() == [*(os.readlink(f"/proc/{pid}/ns/{n}") for n in ("net", "pid", "ipc")), "sleep"]
+
+
+def test_process_of_a_shared_pid_namespace_ends_with_its_container(docker: Docker) -> None:
+    """The shim sends kill --all when its init is gone."""
+    docker.detached("first", IMAGE, *SLEEP)
+    docker.detached("second", "--pid", "container:first", IMAGE, "/bin/sh", "-c", "sleep 77 & exec sleep 0.2")
+    docker("wait", "second").ok()
+    process.wait_for(lambda: "sleep 77" not in docker("exec", "first", "ps").stdout, "the end of the orphan")
+
+
+def test_copy(docker: Docker) -> None:
+    """docker cp both ways, of a running container."""
+    docker.detached("one", IMAGE, *SLEEP)
+    path = os.path.join(docker.directory, "copied")
+    docker("cp", "one:/etc/passwd", path).ok()
+    docker("cp", path, "one:/tmp/back").ok()
+    assert "root" in docker("exec", "one", "cat", "/tmp/back").ok().stdout
+    os.unlink(path)
+
+
+def test_build(docker: Docker) -> None:
+    """RUN by the runtime, as another user too; a failing one fails the build."""
+    directory = os.path.join(docker.directory, "context")
+    os.mkdir(directory)
+    with open(f"{directory}/Dockerfile", "w") as file:
+        file.write(f"FROM {IMAGE}\nRUN echo built >/mark\nUSER 1000\nRUN id -u >/tmp/user\n")
+    docker("build", "--network", "none", "-t", "built", directory).ok()
+    assert docker.run("built", "cat", "/mark", "/tmp/user").ok().stdout == "built\n1000\n"
+    with open(f"{directory}/Dockerfile", "w") as file:
+        file.write(f"FROM {IMAGE}\nRUN exit 9\n")
+    result = docker("build", "--network", "none", directory)
+    assert "returned a non-zero code: 9" in result.stderr, result
+    docker("rmi", "built").ok()
+    shutil.rmtree(directory)
+
+
+def test_twenty_at_once(docker: Docker) -> None:
+    """Each has its own output and code."""
+    with contextlib.ExitStack() as stack:
+        paths = [os.path.join(docker.directory, f"many-{n}") for n in range(20)]
+        commands = []
+        for number, path in enumerate(paths):
+            out = stack.enter_context(open(path, "w"))
+            argv = docker.argv(
+                "run", "--rm", "--network", "none", IMAGE, "/bin/sh", "-c", f"echo {number}; exit {number}"
+            )
+            commands.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT))
+        assert [command.wait(60) for command in commands] == list(range(20))
+    for number, path in enumerate(paths):
+        with open(path) as file:
+            assert file.read() == f"{number}\n"
+        os.unlink(path)
+
+
+def test_restart_of_the_daemon(docker: Docker) -> None:
+    """Containers run on, and obey afterwards."""
+    docker.detached("one", IMAGE, "/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    docker.detached("dies", IMAGE, *SLEEP)
+    pid, dying = (int(docker.inspect(name, "{{.State.Pid}}")) for name in ("one", "dies"))
+    docker.daemon.stop()
+    os.kill(dying, signal.SIGKILL)
+    docker.start()
+    assert docker.inspect("one", "{{.State.Status}} {{.State.Pid}}") == f"running {pid}"
+    docker.wait_state("dies", "{{.State.Status}} {{.State.ExitCode}}", "exited 137")
+    assert docker("exec", "one", "echo", "here").ok().stdout == "here\n"
+    docker("stop", "one").ok()
+    assert docker.inspect("one", "{{.State.ExitCode}}") == "3"
+
+
+def test_info_names_the_runtime(docker: Docker, runtime: Runtime) -> None:
+    """dockerd understood --version; docker info calls it again."""
+    assert docker("info", "--format", "{{.DefaultRuntime}}").ok().stdout == "tested\n"
+    result = docker("info").ok()
+    assert "tested" in result.stdout
+    assert "unknown output format" not in result.stderr
