@@ -11,6 +11,7 @@ from .channel import HELLO, LAST_STEP, PLACED, Channel, ClosedError
 from .compile.namespaces import TYPES
 from .errors import Error, reason
 from .launch import encode_program, open_helper, sealed_memory
+from .procfs import write_text
 from .state import wait_exit
 
 TYPE_CHECKING = False
@@ -64,7 +65,8 @@ class Execution:
         if cgroup is not None:
             cgroup.place(self.pid)
         if oom_score_adj is not None:
-            self._write_oom_score_adj(oom_score_adj)
+            subject = f"process.oomScoreAdj: {oom_score_adj}"
+            write_text(f"/proc/{self.pid}/oom_score_adj", str(oom_score_adj), subject)
         code = sealed_memory("program", encode_program(self.ctx, self.plan))
         consoles = [console.fileno()] if console else []
         preserved = range(3, 3 + self.plan.host.preserve_fds)
@@ -86,16 +88,6 @@ class Execution:
             deliver(self.state, "running", self.pid, pidfd, numbers)
         finally:
             os.close(pidfd)
-
-    def _write_oom_score_adj(self, value: int) -> None:
-        try:
-            fd = os.open(f"/proc/{self.pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, str(value).encode())
-            finally:
-                os.close(fd)
-        except OSError as e:
-            raise Error(f"process.oomScoreAdj: {value}: {reason(e)}") from e
 
     def end(self) -> None:
         """Let the process be gone."""

@@ -7,20 +7,12 @@ import os
 from .cgroup.layout import detect
 from .compile.mounts import clean_path
 from .compile.request import Host
+from .procfs import read_text
 from .sources import read_id_mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .spec import Spec
-
-
-def read_text(path: str) -> str:
-    """A small file of the kernel's as text, "" where it is not there."""
-    try:
-        with open(path, "rb", 0) as file:
-            return file.read(65536).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
 
 
 def _bounding_set() -> int:

@@ -16,6 +16,7 @@ from .compile.namespaces import JOINED_BY_STARTER, TYPES
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
 from .hooks import run_hook
+from .procfs import write_text
 from .seccomp import compile_filter
 from .sources import take_trees
 from .state import oci_state_json, process_start_time, wait_exit
@@ -444,7 +445,7 @@ class Launch:
                 linux.setns(fd, join.flag)
         if host.time_offsets is not None:  # its children are born in it, this process stays
             linux.unshare(linux.CLONE_NEWTIME)
-            _write("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
+            write_text("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
         if host.uts_name:
             _socket.sethostname(host.uts_name)
         lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
@@ -497,17 +498,6 @@ class Launch:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _write(path: str, text: str, subject: str) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
-    except OSError as e:
-        raise Error(f"{subject}: {reason(e)}") from e
 
 
 def _reworded(line: str) -> str:

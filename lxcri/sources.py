@@ -12,6 +12,7 @@ import stat
 from . import linux
 from .compile.options import MS_REC, MS_SLAVE
 from .errors import Error, reason
+from .procfs import write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Stage:
         self._await_child("u")
         if self._user_namespace is None:
             for name, lines in zip(("uid_map", "gid_map"), host.id_mappings, strict=True):
-                _write_map(f"/proc/{self._pid}/{name}", lines, "linux.uidMappings, linux.gidMappings")
+                write_text(f"/proc/{self._pid}/{name}", lines, "linux.uidMappings, linux.gidMappings")
         os.write(self._to_child, b"m")
         self._await_child("n")
         return os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -203,7 +204,7 @@ def mapping_namespace(id_mappings: tuple[str, str], subject: str) -> int:
         raise Error(f"{subject}: no user namespace can be made to map its ids")
     try:
         for name, lines in zip(("uid_map", "gid_map"), id_mappings, strict=True):
-            _write_map(f"/proc/{pid}/{name}", lines, f"{subject}: uidMappings, gidMappings")
+            write_text(f"/proc/{pid}/{name}", lines, f"{subject}: uidMappings, gidMappings")
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         _end(pid)
@@ -236,14 +237,3 @@ def _fork_into(enter: Callable[[], None]) -> int:
 def _end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-
-
-def _write_map(path: str, lines: str, subject: str) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, lines.encode())
-        finally:
-            os.close(fd)
-    except OSError as e:
-        raise Error(f"{subject}: {path}: {reason(e)}") from e
