@@ -6,7 +6,7 @@ import lxcffi
 
 from . import OCI_VERSION, __version__, seccomp
 from .cgroup.resources import PROPERTIES
-from .compile import capabilities, hooks, namespaces, options, unsupported
+from .compile import capabilities, hooks, namespaces, options
 from .compile.scheduling import MEMORY_FLAGS, MEMORY_MODES
 from .errors import Error
 from .spec.features import (
@@ -25,9 +25,6 @@ OCI_VERSION_MIN = "1.0.0"
 
 def features() -> Features:
     """The whole document."""
-    refused = {name for name, _ in unsupported.PROPERTIES}
-    intel_rdt = "linux.intelRdt" not in refused
-    memory_policy = "linux.memoryPolicy" not in refused
     try:
         known = seccomp.support()
     except Error:
@@ -55,14 +52,11 @@ def features() -> Features:
             ),
             seccomp=_seccomp(known),
             apparmor=Enabled(enabled=True),
-            selinux=Enabled(enabled="linux.mountLabel" not in refused),
-            intel_rdt=IntelRdtFeatures(enabled=intel_rdt, schemata=intel_rdt, monitoring=intel_rdt),
-            memory_policy=MemoryPolicyFeatures(
-                modes=sorted(MEMORY_MODES) if memory_policy else [],
-                flags=sorted(MEMORY_FLAGS) if memory_policy else [],
-            ),
+            selinux=Enabled(enabled=True),
+            intel_rdt=IntelRdtFeatures(enabled=True, schemata=True, monitoring=True),
+            memory_policy=MemoryPolicyFeatures(modes=sorted(MEMORY_MODES), flags=sorted(MEMORY_FLAGS)),
             mount_extensions=MountExtensions(idmap=Enabled(enabled=True)),
-            net_devices=Enabled(enabled="linux.netDevices" not in refused),
+            net_devices=Enabled(enabled=True),
         ),
         annotations=annotations,
         potentially_unsafe_config_annotations=[],  # no annotation of a container changes what lxcri does

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .cgroup.layout import Layout
     from .context import Context
     from .plan import Plan
+    from .resctrl import Group
     from .state import Entry, State
 
 HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
@@ -118,6 +119,7 @@ class Launch:
         self.state = state
         self.layout = layout
         self.cgroup: Cgroup | None = None
+        self.resctrl: Group | None = None
         self.pidfd = -1
         self._channel = Channel()
         self._starter = -1
@@ -138,6 +140,7 @@ class Launch:
             self._record(self._intended_cgroup())  # from here on `delete` knows what to remove if we are killed
             self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id, writes)
             self._record(self.cgroup)
+            self._make_resctrl_group()
             listener = self._listen()
             sources = [t.source or self.cgroup.dirs[t.cgroup] for t in self.plan.host.trees]
             trees = [self._keep(fd) for fd in take_trees(self.plan.host, sources, users[0] if users else None)]
@@ -184,6 +187,8 @@ class Launch:
             self._await_end()
             if self.cgroup is not None:
                 self.cgroup.remove(parents=True)
+            if self.resctrl is not None:
+                self.resctrl.undo()
         finally:
             self._channel.close()
 
@@ -227,6 +232,18 @@ class Launch:
         if self.state.cgroup != lines:
             self.state.cgroup = lines
             self.entry.save(self.state)
+
+    def _make_resctrl_group(self) -> None:
+        rdt = self.plan.host.intel_rdt
+        if rdt is None:
+            return
+        from .resctrl import Group, mount_point
+
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            root = mount_point(file.read())
+        self.resctrl = Group.make(rdt, self.state.id, root)
+        self.state.resctrl = self.resctrl.owned
+        self.entry.save(self.state)
 
     def _open_namespace(self, path: str, flag: int, subject: str) -> int:
         """A descriptor of the namespace at path, which must be of the type that the document says."""
@@ -329,6 +346,7 @@ class Launch:
             self._expect(HOOK)
             self._meet(_parent(hook))
             self._place(self.state.pid, hook)
+            self._move_devices()
             self._run_hooks()
             self._channel.send_state(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
             self._channel.outer.settimeout(None)  # createContainer hooks have time-outs of their own
@@ -339,6 +357,7 @@ class Launch:
         self._channel.send_descriptors(descriptors)
         if not self.plan.host.pre_pivot:
             self._place(self.state.pid)
+            self._move_devices()
         self._channel.send(PLACED)
         self._expect(READY)
 
@@ -357,10 +376,20 @@ class Launch:
         try:
             for pid in pids:
                 self.cgroup.place(pid)
+                if self.resctrl is not None:
+                    self.resctrl.place(pid)
         except Error:
             if wait_exit(self.pidfd, 0):
                 self._expect(READY)
             raise
+
+    def _move_devices(self) -> None:
+        """Give init's network namespace its devices."""
+        if not self.plan.host.net_devices:
+            return
+        from .netlink import move_devices
+
+        move_devices(self.plan.host.net_devices, self._keep(_open(f"/proc/{self.state.pid}/ns/net")))
 
     def _run_hooks(self) -> None:
         state = oci_state_json(self.state, "creating", self.state.pid)

@@ -7,7 +7,7 @@ import msgspec
 from . import program
 from .cgroup.write import Write
 from .errors import Error
-from .spec import Hook, Seccomp
+from .spec import Hook, IntelRdt, Seccomp
 
 Instruction = tuple[str, str, tuple[Any, ...]]
 """Operation (of lxcri.program.OPERATIONS), what it is about, arguments."""
@@ -67,6 +67,8 @@ class HostPart(Part):
         id_mappings: lines for uid_map and gid_map of that namespace.
         stdio_owner: uid and gid on the host that standard streams get, (-1, -1) to leave them to the helper.
         time_offsets: lines for timens_offsets of a new time namespace; None where there is none.
+        net_devices: names in the container by the names of the host's devices that move there.
+        intel_rdt: linux.intelRdt, checked.
         cgroups_path: linux.cgroupsPath.
         cgroup_writes: limits, in the order to be written.
         runtime_hooks: prestart and createRuntime.
@@ -86,6 +88,8 @@ class HostPart(Part):
     id_mappings: tuple[str, str] = ("", "")
     stdio_owner: tuple[int, int] = (-1, -1)
     time_offsets: str | None = None
+    net_devices: dict[str, str] = {}
+    intel_rdt: IntelRdt | None = None
     cgroups_path: str = ""
     cgroup_writes: list[Write] = []
     runtime_hooks: list[tuple[str, Hook]] = []

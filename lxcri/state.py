@@ -59,6 +59,7 @@ class State:
     config_file: path of liblxc's items as a config file
     listener_path, listener_metadata: of linux.seccomp
     cgroup: lines that lxcri.cgroup.fs.Cgroup.record made
+    resctrl: directories of resctrl that end with the container, children first
     poststart, poststop: whether the container has such hooks
     """
 
@@ -76,6 +77,7 @@ class State:
         "pid",
         "poststart",
         "poststop",
+        "resctrl",
         "rootfs",
         "start_time",
     )
@@ -96,6 +98,7 @@ class State:
         listener_path: str = "",
         listener_metadata: str = "",
         cgroup: list[str] | None = None,
+        resctrl: list[str] | None = None,
         poststart: bool = False,
         poststop: bool = False,
     ) -> None:
@@ -112,12 +115,13 @@ class State:
         self.listener_path = listener_path
         self.listener_metadata = listener_metadata
         self.cgroup = cgroup or []
+        self.resctrl = resctrl or []
         self.poststart = poststart
         self.poststop = poststop
 
 
-# The file is lines of a key, a space and a value, so that reading it needs no JSON parser. "cgroup" may be
-# there any number of times, the others once. The first line's number changes with the meaning of any of it.
+# The file is lines of a key, a space and a value, so that reading it needs no JSON parser. The list keys may
+# be there any number of times, the others once. The first line's number changes with the meaning of any of it.
 _HEADER = "lxcri-state 1"
 _TEXT_KEYS = (
     "id",
@@ -131,6 +135,7 @@ _TEXT_KEYS = (
     "listener_path",
     "listener_metadata",
 )
+_LIST_KEYS = ("cgroup", "resctrl")
 _NUMBER_KEYS = ("pid", "start_time")
 _BOOLEAN_KEYS = ("poststart", "poststop")
 _BOOLEANS = {"true": True, "false": False}
@@ -141,7 +146,7 @@ def render(state: State) -> bytes:
     lines = [_HEADER]
     lines += [f"{key} {_escape(getattr(state, key))}" for key in _TEXT_KEYS]
     lines += [f"{key} {getattr(state, key)}" for key in _NUMBER_KEYS]
-    lines += [f"cgroup {_escape(line)}" for line in state.cgroup]
+    lines += [f"{key} {_escape(line)}" for key in _LIST_KEYS for line in getattr(state, key)]
     lines += [f"{key} {'true' if getattr(state, key) else 'false'}" for key in _BOOLEAN_KEYS]
     lines.append("")
     return "\n".join(lines).encode("utf-8", "surrogateescape")
@@ -154,12 +159,11 @@ def parse(data: bytes) -> State:
         raise ValueError(f'its first line is not "{_HEADER}": another version of lxcri may have written it')
     if lines.pop() != "":
         raise ValueError("it is cut short")
-    cgroup = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {key: [] for key in _LIST_KEYS}
     for number, line in enumerate(lines[1:], 2):
         key, _, text = line.partition(" ")
-        if key == "cgroup":
-            cgroup.append(_unescape(text))
+        if key in _LIST_KEYS:
+            values[key].append(_unescape(text))
         elif key in values:
             raise ValueError(f'line {number}: "{key}" is there twice')
         elif key in _TEXT_KEYS:
@@ -173,7 +177,7 @@ def parse(data: bytes) -> State:
     for key in (*_TEXT_KEYS, *_NUMBER_KEYS, *_BOOLEAN_KEYS):
         if key not in values:
             raise ValueError(f'"{key}" is missing')
-    return State(cgroup=cgroup, **values)
+    return State(**values)
 
 
 def _escape(text: str) -> str:

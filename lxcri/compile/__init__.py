@@ -5,7 +5,17 @@ import msgspec
 from ..errors import Error
 from ..plan import Builder, HostPart, Plan
 from ..spec import Linux, Spec
-from . import cgroups, devices, hooks, mounts, namespaces, process, root, unsupported
+from . import (
+    cgroups,
+    devices,
+    hooks,
+    intel_rdt,
+    mounts,
+    namespaces,
+    net_devices,
+    process,
+    root,
+)
 from .request import Host, Request
 
 __all__ = ["Host", "Request", "compile_execution", "compile_plan"]
@@ -25,7 +35,6 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
         spec = msgspec.structs.replace(spec, linux=Linux())
     assert spec.process is not None
     assert spec.linux is not None
-    unsupported.refuse(spec)
     builder = Builder()
     terminal = spec.process.terminal
     builder.first_tree = FIXED_HANDLES + terminal + request.preserve_fds
@@ -61,6 +70,8 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
                 namespaces.host_id(gids, spec.process.user.gid),
             ),
             time_offsets=namespaces.time_offsets(spec),
+            net_devices=net_devices.compile_net_devices(spec),
+            intel_rdt=intel_rdt.compile_intel_rdt(builder, spec),
             cgroups_path=spec.linux.cgroups_path or "",
             cgroup_writes=cgroups.compile_resources(builder, spec, request, host),
             runtime_hooks=runtime_hooks,

@@ -54,6 +54,10 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
         cgroup = Cgroup.from_record(state.cgroup)
         cgroup.kill_all(SIGKILL)  # what does not share init's pid namespace outlived it
         cgroup.remove(parents=True)
+    if state.resctrl:
+        from ..resctrl import remove
+
+        remove(state.resctrl)
     if state.poststop:
         from ..hooks import run_poststop
 

@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from oci.process import wait_for
 
 from lxcri import linux
 from lxcri.errors import Error
@@ -16,6 +17,8 @@ from lxcri.netlink import CLONE_NEWNET, move_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from oci.bundle import Bundle
 
 pytestmark = pytest.mark.skipif(shutil.which("ip") is None, reason="ip is not there (Debian: iproute2)")
 
@@ -67,9 +70,9 @@ class Networks:
         shown = subprocess.run(["ip", "-json", "address"], check=True, stdout=subprocess.PIPE).stdout
         return {device["ifname"]: device for device in json.loads(shown)}
 
-    def devices_inside(self) -> dict[str, Any]:
-        """The container's devices."""
-        linux.setns(self.container, CLONE_NEWNET)
+    def devices_inside(self, namespace: int | None = None) -> dict[str, Any]:
+        """The container's devices; those of a running one if its namespace is given."""
+        linux.setns(self.container if namespace is None else namespace, CLONE_NEWNET)
         try:
             return self.devices()
         finally:
@@ -261,3 +264,74 @@ def test_the_runtime_is_where_it_was_and_keeps_nothing_open(networks: Networks) 
     networks.move(there="eth0")
     networks.refusal(missing="eth1")
     assert (os.stat("/proc/self/ns/net"), len(os.listdir("/proc/self/fd"))) == before
+
+
+def devices_of(networks: Networks, pid: int) -> dict[str, Any]:
+    """The devices that a process sees."""
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return networks.devices_inside(fd)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_a_container_gets_the_device(networks: Networks, bundle: Bundle, user_namespace: bool) -> None:
+    """As soon as it is created. With its namespace, a virtual device ends."""
+    if user_namespace:
+        bundle.user_namespace()
+    networks.pair("there", "here")
+    networks.ip("address", "add", "192.0.2.1/24", "dev", "there")
+    bundle.linux["netDevices"] = {"there": {"name": "eth0"}}
+    container = bundle.container("/bin/sleep", "100")
+    container.create()
+    inside = devices_of(networks, container.pid)
+    assert set(inside) == {"lo", "eth0"}
+    assert addresses(inside["eth0"]) == [("192.0.2.1", 24)]
+    assert "UP" in inside["eth0"]["flags"]
+    container.start()
+    container.delete("--force")
+    wait_for(lambda: set(networks.devices()) == {"lo"}, "the end of the namespace")
+
+
+def test_a_device_stays_in_a_joined_namespace(networks: Networks, bundle: Bundle) -> None:
+    """The runtime MUST NOT attempt to move the interface out of the namespace."""
+    networks.pair("there", "here")
+    bundle.namespace("network", path=f"/proc/{os.getpid()}/fd/{networks.container}")
+    bundle.linux["netDevices"] = {"there": {}}
+    container = bundle.container("/bin/sleep", "100").up()
+    assert "there" in devices_of(networks, container.pid)
+    container.delete("--force")
+    assert set(networks.devices_inside()) == {"lo", "there"}
+    assert set(networks.devices()) == {"lo", "here"}
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer"])
+def test_hooks_find_the_device(networks: Networks, bundle: Bundle, kind: str) -> None:
+    networks.pair("there", "here")
+    bundle.linux["netDevices"] = {"there": {"name": "eth0"}}
+    enter = "nsenter --net=/proc/$(sed 's/.*\"pid\": *//; s/[^0-9].*//')/ns/net"
+    inside = "" if kind == "createContainer" else enter
+    seen = bundle.file("seen")
+    script = f"{inside} ip -o link > {seen}"
+    bundle.config["hooks"] = {
+        kind: [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}]
+    }
+    bundle.container("/bin/sleep", "100").up()
+    with open(seen) as file:
+        assert " eth0@" in file.read()
+
+
+def test_a_container_without_the_device_is_not_created(networks: Networks, bundle: Bundle) -> None:
+    bundle.linux["netDevices"] = {"missing": {}}
+    bundle.run("/bin/true").refused("no such device", where='linux.netDevices "missing"')
+
+
+def test_a_container_with_the_hosts_network_gets_no_device(networks: Networks, bundle: Bundle) -> None:
+    networks.pair("there", "here")
+    bundle.linux["netDevices"] = {"there": {}}
+    bundle.namespace("network", path="/proc/self/ns/net")
+    bundle.run("/bin/true").refused(where="linux.netDevices")
+    bundle.without_namespace("network")
+    bundle.run("/bin/true").refused(where="linux.netDevices")
+    assert set(networks.devices()) == {"lo", "there", "here"}
