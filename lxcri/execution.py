@@ -9,6 +9,7 @@ import signal
 from . import linux
 from .channel import HELLO, LAST_STEP, PLACED, Channel, ClosedError
 from .compile.namespaces import TYPES
+from .compile.scheduling import exec_cpus
 from .errors import Error, reason
 from .launch import encode_program, open_helper, sealed_memory
 from .procfs import write_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .cgroup.fs import Cgroup
     from .context import Context
     from .plan import Plan
+    from .spec import Process
     from .state import State
 
 DEATH_SECONDS = 5.0
@@ -42,7 +44,7 @@ class Execution:
         self._channel = Channel()
         self.pid = -1
 
-    def start(self, cgroup: Cgroup | None, console: _socket.socket | None, oom_score_adj: int | None) -> None:
+    def start(self, process: Process, cgroup: Cgroup | None, console: _socket.socket | None) -> None:
         """Have the program executed, in the container's cgroup and namespaces; raises Error."""
         helper = open_helper()
         try:
@@ -50,7 +52,7 @@ class Execution:
         finally:
             os.close(helper)
         try:
-            self._guide(cgroup, console, oom_score_adj)
+            self._guide(process, cgroup, console)
         except ClosedError:
             self.end()
             raise Error("the process in the container ended before it executed the program") from None
@@ -60,13 +62,16 @@ class Execution:
         finally:
             self._channel.close()
 
-    def _guide(self, cgroup: Cgroup | None, console: _socket.socket | None, oom_score_adj: int | None) -> None:
+    def _guide(self, process: Process, cgroup: Cgroup | None, console: _socket.socket | None) -> None:
+        initial, final = exec_cpus(process)
         self._channel.expect(HELLO, self.ctx.log.warn)
+        self._set_affinity(initial, "initial")
         if cgroup is not None:
             cgroup.place(self.pid)
-        if oom_score_adj is not None:
-            subject = f"process.oomScoreAdj: {oom_score_adj}"
-            write_text(f"/proc/{self.pid}/oom_score_adj", str(oom_score_adj), subject)
+        self._set_affinity(final, "final")
+        if process.oom_score_adj is not None:
+            subject = f"process.oomScoreAdj: {process.oom_score_adj}"
+            write_text(f"/proc/{self.pid}/oom_score_adj", str(process.oom_score_adj), subject)
         code = sealed_memory("program", encode_program(self.ctx, self.plan))
         consoles = [console.fileno()] if console else []
         preserved = range(3, 3 + self.plan.host.preserve_fds)
@@ -79,6 +84,13 @@ class Execution:
         if numbers:
             self._deliver_listener(numbers)
         self._channel.expect_end(self.ctx.log.warn)  # execve closes it
+
+    def _set_affinity(self, cpus: list[int], name: str) -> None:
+        try:
+            if cpus:
+                os.sched_setaffinity(self.pid, cpus)
+        except OSError as e:
+            raise Error(f"process.execCPUAffinity.{name}: {reason(e)}") from e
 
     def _deliver_listener(self, numbers: bytes) -> None:
         from .listener import deliver

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..errors import Error
 from ..plan import Builder
-from ..spec import IOPriority, MemoryPolicy, Personality, Scheduler, Spec
+from ..spec import IOPriority, MemoryPolicy, Personality, Process, Scheduler, Spec
 
 
 class Policy(NamedTuple):
@@ -79,6 +79,9 @@ MEMORY_FLAGS = {
     "MPOL_F_STATIC_NODES": 1 << 15,
 }
 
+CPUS_MAX = 8192
+"""The largest number of CPUs that a kernel can be built for."""
+
 NODES_MAX = 1024
 """The largest number of memory nodes that a kernel can be built for."""
 
@@ -102,6 +105,17 @@ def compile_scheduling(builder: Builder, spec: Spec) -> None:
     if linux is not None and linux.memory_policy is not None:
         mode, nodes = memory_policy_arguments(linux.memory_policy)
         builder.add("start", "memory_policy", "linux.memoryPolicy", mode, nodes)
+
+
+def exec_cpus(process: Process) -> tuple[list[int], list[int]]:
+    """The CPUs of execCPUAffinity, initial and final, each empty where it does not say; raises Error."""
+    affinity = process.exec_cpu_affinity
+
+    def cpus(text: str | None, name: str) -> list[int]:
+        mask = list_mask(text or "", CPUS_MAX, f"process.execCPUAffinity.{name}")
+        return [cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1]
+
+    return (cpus(affinity.initial, "initial"), cpus(affinity.final, "final")) if affinity else ([], [])
 
 
 def scheduler_arguments(scheduler: Scheduler) -> tuple[int, int, int, int, int, int, int]:

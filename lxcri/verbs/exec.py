@@ -86,7 +86,7 @@ def run(
             signals = Signals()  # those that come before the program runs are for it too
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         execution = Execution(ctx, plan, state, init)
-        execution.start(container_cgroup(state.cgroup, cgroup), console, spec.process.oom_score_adj)
+        execution.start(spec.process, container_cgroup(state.cgroup, cgroup), console)
         try:
             pidfd = os.pidfd_open(execution.pid)
             if pid_file:

@@ -871,3 +871,21 @@ def test_log_of_a_failure(container: Container) -> None:
         records = [json.loads(line) for line in file]
     assert records[-1]["level"] == "error"
     assert "no such file or directory" in records[-1]["msg"]
+
+
+@pytest.mark.lxcri_only(reason="runc 1.1 does not know execCPUAffinity")
+@pytest.mark.parametrize(
+    ("affinity", "cpus"), [({"final": "1"}, "1"), ({"initial": "0", "final": "1"}, "1"), ({}, "0-1")]
+)
+def test_cpu_affinity(container: Container, affinity: dict[str, str], cpus: str) -> None:
+    """config.md, "Linux Process": execCPUAffinity."""
+    result = by_file(container, args=["/bin/grep", "Cpus_allowed_list", "/proc/self/status"], execCPUAffinity=affinity)
+    assert result.ok().stdout.split() == ["Cpus_allowed_list:", cpus]
+
+
+@pytest.mark.lxcri_only(reason="runc 1.1 does not know execCPUAffinity")
+@pytest.mark.parametrize(("cpus", "text"), [("x", "is not a list"), ("8000", "invalid argument")])
+def test_cpu_affinity_that_cannot_be(container: Container, cpus: str, text: str) -> None:
+    """Not a list, and a CPU that is not there."""
+    result = by_file(container, args=["/bin/true"], execCPUAffinity={"initial": cpus})
+    result.refused(text, where="process.execCPUAffinity.initial", status=255)

@@ -296,8 +296,8 @@ ROWS: dict[type[spec.Base], dict[str, Row]] = {
         for name in ("class_", "priority")
     },
     spec.CPUAffinity: {
-        "initial": Row("", how="`exec`", limit="Not done yet: `exec` does not look at it."),
-        "final": Row("", how="`exec`", limit="Not done yet: `exec` does not look at it."),
+        "initial": Row("container/test_exec.py::test_cpu_affinity", how="runtime, by `exec`"),
+        "final": Row("container/test_exec.py::test_cpu_affinity", how="runtime, by `exec`"),
     },
     spec.IDMapping: {
         name: Row(
