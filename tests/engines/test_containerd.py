@@ -396,7 +396,7 @@ def test_propagation(containerd: Containerd, propagation: str) -> None:
         line = containerd.shell(options, "grep ' /srv ' /proc/self/mountinfo").ok().stdout
     os.rmdir(directory)
     fields = [one.split(":")[0] for one in line.split(" - ")[0].split()[6:]]
-    assert fields == {"rshared": ["shared"], "rslave": ["master"], "rprivate": []}[propagation]
+    assert fields[:1] == {"rshared": ["shared"], "rslave": ["master"], "rprivate": []}[propagation]
 
 
 def test_custom_seccomp(containerd: Containerd) -> None:

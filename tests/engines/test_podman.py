@@ -2,143 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup, process
+from oci import process
 from oci.console import OnTerminal
+from oci.podman import IMAGE, RUN
 from oci.runtime import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from oci.machine import Machine
-    from oci.rootfs import Skeleton
-    from oci.runtime import Runtime
-
-IMAGE = "localhost/busybox:test"
-RUN = ("run", "--network", "none")
-# podman's default asks for more than the hard limit, which a runtime without CAP_SYS_RESOURCE cannot set
-LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
-
-
-@dataclass
-class Finished:
-    """A podman command's end."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-    def ok(self) -> Finished:
-        """Assert success."""
-        assert self.returncode == 0, str(self)
-        return self
-
-
-class Podman:
-    """podman with storage of its own."""
-
-    def __init__(self, runtime: Runtime, directory: str, cgroup_parent: str) -> None:
-        self.directory = directory
-        self.cgroup_parent = cgroup_parent
-        os.makedirs(f"{directory}/home")
-        self.options = [
-            "--root", f"{directory}/root",
-            "--runroot", f"{directory}/run",
-            "--tmpdir", f"{directory}/tmp",
-            "--storage-driver", "vfs",
-            "--cgroup-manager", "cgroupfs",
-            "--events-backend", "file",
-            "--runtime", runtime.path,
-        ]  # fmt: skip
-        self.environment = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": f"{directory}/home",
-            "TMPDIR": f"{directory}",
-        }
-
-    def argv(self, *arguments: str) -> list[str]:
-        """A command line; containers get their limits and the tests' cgroup."""
-        command, *rest = arguments
-        own = [*LIMITS, "--cgroup-parent", self.cgroup_parent] if command == "run" else []
-        return ["podman", *self.options, command, *own, *rest]
-
-    def __call__(self, *arguments: str) -> Finished:
-        """Run a command to its end, with output in files."""
-        with open(f"{self.directory}/out", "w+b") as out, open(f"{self.directory}/err", "w+b") as err:
-            command = subprocess.run(
-                self.argv(*arguments),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environment, cwd=self.directory,
-                timeout=60, check=False,
-            )  # fmt: skip
-            return Finished(command.returncode, contents(out), contents(err))
-
-    def inspect(self, name: str, template: str) -> str:
-        """One value of a container."""
-        return self("inspect", "--format", template, name).ok().stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[Podman]:
-    """podman with one small image."""
-    if shutil.which("podman") is None or shutil.which("conmon") is None:
-        pytest.skip("podman is not installed")
-    directory = os.path.join(machine.work, "podman")
-    rootfs = os.path.join(machine.work, "image")
-    skeleton.build(rootfs)
-    os.makedirs(directory)
-    archive = os.path.join(directory, "image.tar")
-    subprocess.run(["tar", "-C", rootfs, "-cf", archive, "."], check=True)
-    podman = Podman(runtime, directory, f"/{machine.prefix}-podman")
-    state = f"/run/{runtime.name}"  # podman gives no --root
-    os.makedirs(state, mode=0o700)
-    podman("import", "--change", "ENV PATH=/bin", archive, IMAGE).ok()
-    with _cgroups(podman.cgroup_parent):
-        yield podman
-        podman("rm", "--all", "--force", "--time", "0")
-        podman("rmi", "--all", "--force")
-        process.kill_children()
-    for point in reversed(_mounts_below(directory)):
-        subprocess.run(["umount", "-n", "-l", point], check=True)
-    shutil.rmtree(rootfs)
-    shutil.rmtree(directory)
-    shutil.rmtree(state)
-
-
-def _mounts_below(directory: str) -> list[str]:
-    with open("/proc/self/mountinfo") as file:
-        points = [line.split(" ")[4] for line in file]
-    return [point for point in points if point.startswith(f"{directory}/")]
-
-
-@pytest.fixture
-def podman(storage: Podman, as_before: None) -> Iterator[Podman]:
-    """podman without containers, before and after."""
-    yield storage
-    storage("rm", "--all", "--force", "--time", "0").ok()
-    process.wait_for(lambda: not process.children(), "the end of conmon")
-
-
-@contextlib.contextmanager
-def _cgroups(parent: str) -> Iterator[None]:
-    """The cgroups that podman makes for conmon, and leaves."""
-    directories = [f"{point}{parent}/conmon" for point in set(cgroup.mounts().values())]
-    for directory in directories:
-        for made in (os.path.dirname(directory), directory):
-            os.mkdir(made)
-            for name in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset of cgroup v1 is empty, and takes no process
-                if os.path.exists(f"{made}/{name}"):
-                    shutil.copyfile(f"{os.path.dirname(made)}/{name}", f"{made}/{name}")
-    yield
-    for directory in directories:
-        os.rmdir(directory)
-        os.rmdir(os.path.dirname(directory))
+    from oci.podman import Podman
 
 
 @pytest.mark.parametrize("code", [0, 7, 255])
