@@ -171,9 +171,7 @@ def test_every_member_has_a_version_and_versions_do_not_fall() -> None:
 
 def test_versions_of_the_compiled_module_are_those_of_the_header() -> None:
     compiled = {name: getattr(lib, name) for name in dir(lib) if name.startswith("SINCE_")}
-    pointers = [
-        name for name, field in ffi.typeof("struct lxc_container").fields if "(*)" in field.type.cname
-    ]
+    pointers = [name for name, field in ffi.typeof("struct lxc_container").fields if "(*)" in field.type.cname]
     assert len(pointers) == 62
     assert compiled == {
         f"SINCE_{name}": SINCE[name][0] << 16 | SINCE[name][1] << 8 | SINCE[name][2] for name in pointers

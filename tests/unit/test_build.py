@@ -191,9 +191,7 @@ def test_init_is_a_small_static_executable(installed: str) -> None:
 def program_of_everything() -> bytes:
     """A program with every operation in every stage."""
     values = {"n": 0x0123456789ABCDEF, "s": 'a "string" of ä', "S": ["", "one", "zwei"], "N": [0, 1, 1 << 63]}
-    stage = [
-        (name, f"{name}[0]", tuple(values[kind] for kind in kinds)) for name, kinds in program.OPERATIONS
-    ]
+    stage = [(name, f"{name}[0]", tuple(values[kind] for kind in kinds)) for name, kinds in program.OPERATIONS]
     return program.encode([stage] * len(program.STAGES))
 
 

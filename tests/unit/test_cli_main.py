@@ -119,9 +119,7 @@ def test_a_refused_command_gives_its_reason(capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr().err.startswith("lxcri: checkpoint: checkpoint and restore are not supported")
 
 
-def test_an_interrupted_command_exits_as_if_killed_by_sigint(
-    verb: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_command_exits_as_if_killed_by_sigint(verb: Any, capfd: pytest.CaptureFixture[str]) -> None:
     verb(raising(KeyboardInterrupt()))
     assert program.run(["state", "c1"]) == 130
     assert capfd.readouterr().err == ""

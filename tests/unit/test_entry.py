@@ -15,9 +15,7 @@ from lxcri import entry
 
 def run(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script as engines do, with an environment of its own."""
-    return subprocess.run(
-        [script, *arguments], env=environment, cwd="/", capture_output=True, text=True, check=False
-    )
+    return subprocess.run([script, *arguments], env=environment, cwd="/", capture_output=True, text=True, check=False)
 
 
 def fake_package(directory: Path) -> str:

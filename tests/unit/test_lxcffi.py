@@ -64,9 +64,7 @@ def test_import_loads_nothing_but_the_cffi_back_end() -> None:
 
 def test_import_loads_neither_re_nor_enum_nor_typing() -> None:
     site = [path for path in sys.path if path.endswith("site-packages")]
-    loaded = in_python(
-        f"sys.path += {site!r}\nimport lxcffi\nprint(*sys.modules)", flags="-ISc"
-    ).stdout.split()
+    loaded = in_python(f"sys.path += {site!r}\nimport lxcffi\nprint(*sys.modules)", flags="-ISc").stdout.split()
     assert "lxcffi._lxc" in loaded
     assert not {"re", "enum", "typing", "collections", "contextlib", "functools", "ctypes"} & set(loaded)
 

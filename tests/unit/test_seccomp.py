@@ -39,9 +39,7 @@ def open_libseccomp() -> Any:
 
 
 LIBSECCOMP = open_libseccomp()
-pytestmark = pytest.mark.skipif(
-    LIBSECCOMP is None, reason="no libseccomp.so.2, or lxcri._libseccomp not built"
-)
+pytestmark = pytest.mark.skipif(LIBSECCOMP is None, reason="no libseccomp.so.2, or lxcri._libseccomp not built")
 
 X86_64 = 0xC000003E
 X86 = 0x40000003
@@ -237,9 +235,7 @@ def test_contradicting_rules_are_refused() -> None:
     """libseccomp's word for them is EEXIST."""
     same = [Arg(0, 1, "SCMP_CMP_EQ")]
     with pytest.raises(Error, match=r'^linux\.seccomp\.syscalls\[1\]: "chown": file exists$'):
-        compile_filter(
-            profile(rule("chown", args=same), rule("chown", action="SCMP_ACT_KILL", args=same)), None
-        )
+        compile_filter(profile(rule("chown", args=same), rule("chown", action="SCMP_ACT_KILL", args=same)), None)
 
 
 # Names
@@ -326,9 +322,7 @@ def test_architectures_have_their_own_numbers() -> None:
 @pytest.mark.skipif(sys.byteorder != "little", reason="about a little-endian machine")
 def test_architecture_of_the_other_byte_order_is_refused() -> None:
     """libseccomp cannot have both in one filter."""
-    with pytest.raises(
-        Error, match=r'architectures\[1\]: "SCMP_ARCH_S390X": numerical argument out of domain$'
-    ):
+    with pytest.raises(Error, match=r'architectures\[1\]: "SCMP_ARCH_S390X": numerical argument out of domain$'):
         compile_filter(profile(architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_S390X"]), None)
 
 
@@ -357,9 +351,7 @@ def test_flags_are_those_of_the_kernel() -> None:
     """Without a list, speculation is left alone, as in runc and crun; an empty list is none."""
     assert compile_filter(profile(), None).flags == FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
     assert compile_filter(profile(flags=[]), None).flags == 0
-    every = compile_filter(
-        profile(rule("chroot", action="SCMP_ACT_NOTIFY"), flags=[*FLAGS], listener_path="/s"), None
-    )
+    every = compile_filter(profile(rule("chroot", action="SCMP_ACT_NOTIFY"), flags=[*FLAGS], listener_path="/s"), None)
     assert every.flags == 0b100110
 
 
@@ -392,18 +384,14 @@ def test_action_beyond_the_api_level_is_refused() -> None:
         seccomp_api_get=lambda: 4, seccomp_version=lambda: SimpleNamespace(major=2, minor=5, micro=4)
     )
     seccomp._check_api_level(library, "SCMP_ACT_LOG", "p")
-    with pytest.raises(
-        Error, match=r"^p: SCMP_ACT_NOTIFY needs API level 5, but libseccomp 2\.5\.4 has 4 on this"
-    ):
+    with pytest.raises(Error, match=r"^p: SCMP_ACT_NOTIFY needs API level 5, but libseccomp 2\.5\.4 has 4 on this"):
         seccomp._check_api_level(library, "SCMP_ACT_NOTIFY", "p")
 
 
 # Syscalls that a profile cannot know
 
 
-@pytest.mark.parametrize(
-    "action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"]
-)
+@pytest.mark.parametrize("action", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"])
 def test_syscalls_newer_than_the_profile_are_enosys(action: str) -> None:
     """Above the highest number that any rule names, even a redundant one; below it the default holds."""
     compiled = compile_filter(
@@ -428,9 +416,7 @@ def test_permissive_defaults_hold_for_all_syscalls(action: str) -> None:
 def test_profile_without_known_syscalls_says_nothing_of_new_ones() -> None:
     """It has no highest syscall, as in runc."""
     for names in ([], ["no_such_call"]):
-        compiled = compile_filter(
-            profile(rule(*names, action="SCMP_ACT_ALLOW"), default="SCMP_ACT_ERRNO"), None
-        )
+        compiled = compile_filter(profile(rule(*names, action="SCMP_ACT_ALLOW"), default="SCMP_ACT_ERRNO"), None)
         assert evaluate(compiled.bpf, 5000) == ERRNO | EPERM
 
 
@@ -585,9 +571,7 @@ def test_kernel_answers_with_the_errno() -> None:
             return 1
         return ctypes.get_errno() if libc.syscall(number("getppid"), 1) == -1 else 2
 
-    compiled = compile_filter(
-        profile(rule("getppid", errno_ret=EACCES, args=[Arg(0, 1, "SCMP_CMP_EQ")])), None
-    )
+    compiled = compile_filter(profile(rule("getppid", errno_ret=EACCES, args=[Arg(0, 1, "SCMP_CMP_EQ")])), None)
     assert os.waitstatus_to_exitcode(in_filtered_child(compiled, act)) == EACCES
 
 
@@ -708,9 +692,7 @@ def test_reading_the_cache_opens_no_library(cache: Path) -> None:
         profile(rule("chroot", "no_such_call"), flags=[]),
         profile(rule("chroot", "no_such_call")),
         profile(rule("chroot", "no_such_call", errno_ret=2), flags=["SECCOMP_FILTER_FLAG_LOG"]),
-        profile(
-            rule("chroot", "no_such_call", args=[Arg(0, 0, "SCMP_CMP_EQ")]), flags=["SECCOMP_FILTER_FLAG_LOG"]
-        ),
+        profile(rule("chroot", "no_such_call", args=[Arg(0, 0, "SCMP_CMP_EQ")]), flags=["SECCOMP_FILTER_FLAG_LOG"]),
         profile(
             rule("chroot", "no_such_call"),
             flags=["SECCOMP_FILTER_FLAG_LOG"],
@@ -867,9 +849,7 @@ def test_bad_entry_is_replaced(spoil: Callable[[Path], None], cache: Path, compi
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
 @pytest.mark.parametrize("what", [the_entry, lambda cache: cache], ids=["entry", "directory"])
-def test_what_others_own_is_not_used(
-    what: Callable[[Path], Path], cache: Path, compiled: list[Seccomp]
-) -> None:
+def test_what_others_own_is_not_used(what: Callable[[Path], Path], cache: Path, compiled: list[Seccomp]) -> None:
     """They could have written it."""
     os.chown(what(cache), 1, 0)
     assert compile_filter(DENY_CHROOT, str(cache)) == compile_filter(DENY_CHROOT, None)
@@ -877,9 +857,7 @@ def test_what_others_own_is_not_used(
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])
-def test_directory_that_others_can_write_to_is_not_used(
-    mode: int, cache: Path, compiled: list[Seccomp]
-) -> None:
+def test_directory_that_others_can_write_to_is_not_used(mode: int, cache: Path, compiled: list[Seccomp]) -> None:
     """Neither for reading nor for writing."""
     cache.chmod(mode)
     the_entry(cache).unlink()

@@ -103,9 +103,7 @@ def differences(schema: Schema, node: Any, file: str, kind: inspect.Type, path: 
             *([node["additionalProperties"]] if "additionalProperties" in node else []),
         ]
         assert values, path
-        return [
-            d for value in values for d in differences(schema, value, file, kind.value_type, f"{path}{{}}")
-        ]
+        return [d for value in values for d in differences(schema, value, file, kind.value_type, f"{path}{{}}")]
     if isinstance(kind, inspect.IntType):
         assert node["type"] == "integer", path
         highest = node.get("maximum")
@@ -129,9 +127,7 @@ def test_structs_have_the_schemas_properties_types_and_ranges(file: str, struct:
 
 
 @with_schemas
-@pytest.mark.parametrize(
-    "exception", sorted(OTHER_PLATFORMS | OPTIONAL_IN_GO | REQUIRED_IN_TEXT | WIDER_THAN_SCHEMA)
-)
+@pytest.mark.parametrize("exception", sorted(OTHER_PLATFORMS | OPTIONAL_IN_GO | REQUIRED_IN_TEXT | WIDER_THAN_SCHEMA))
 def test_each_exception_from_the_schema_exists(exception: str) -> None:
     """An exception of these tests that names nothing would hide a mistake."""
     schema = Schema()
@@ -148,11 +144,7 @@ def lost(before: Any, after: Any, path: str = "$") -> list[str]:
             entry
             for key, value in before.items()
             for entry in (
-                lost(value, after[key], f"{path}.{key}")
-                if key in after
-                else [f"{path}.{key}"]
-                if value
-                else []
+                lost(value, after[key], f"{path}.{key}") if key in after else [f"{path}.{key}"] if value else []
             )
         ]
     if isinstance(before, list):
@@ -299,9 +291,7 @@ def test_error_names_the_document() -> None:
 def test_numbers_above_uint64_are_refused(value: int) -> None:
     """msgspec makes them Python integers, that no kernel structure can hold."""
     rlimits = [{"type": "RLIMIT_CORE", "soft": 0, "hard": value}]
-    with pytest.raises(
-        Error, match=r"\$\.process\.rlimits\[0\]\.hard: expected `int` <= 18446744073709551615$"
-    ):
+    with pytest.raises(Error, match=r"\$\.process\.rlimits\[0\]\.hard: expected `int` <= 18446744073709551615$"):
         spec.decode_config(config(process={"cwd": "/", "rlimits": rlimits}))
 
 
@@ -459,7 +449,5 @@ def test_decoding_a_config_imports_no_more_than_needed() -> None:
         " if m in sys.modules])"
     )
     paths = [str(Path(spec.__file__).parents[2]), str(Path(msgspec.__file__).parents[1])]
-    result = subprocess.run(
-        [sys.executable, "-IS", "-c", program % paths], check=True, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-IS", "-c", program % paths], check=True, capture_output=True, text=True)
     assert result.stdout == "[]\n"
