@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from oci import process
 if TYPE_CHECKING:
     from oci.bundle import Bundle
     from oci.runtime import Container
+
+needs_ps = pytest.mark.skipif(shutil.which("ps") is None, reason="ps is not there (Debian: procps)")
 
 
 def family(bundle: Bundle) -> tuple[Container, set[int]]:
@@ -36,6 +39,7 @@ def test_json_is_an_array_of_pids(bundle: Bundle) -> None:
         assert result.stderr == ""
 
 
+@needs_ps
 def test_table_has_the_title_and_a_line_for_each_process(bundle: Bundle) -> None:
     """What `ps -ef` says, of these processes only."""
     container, pids = family(bundle)
@@ -45,6 +49,7 @@ def test_table_has_the_title_and_a_line_for_each_process(bundle: Bundle) -> None
     assert sorted(line.split(None, 7)[7] for line in lines)[1:] == ["sleep 101", "sleep 102"]
 
 
+@needs_ps
 def test_options_after_the_id_are_those_of_ps(bundle: Bundle) -> None:
     """With dashes and without; the PID column is found by its title."""
     container, pids = family(bundle)
@@ -55,18 +60,21 @@ def test_options_after_the_id_are_those_of_ps(bundle: Bundle) -> None:
     assert {int(line.split()[0]) for line in lines[1:]} == pids
 
 
+@needs_ps
 def test_what_ps_does_not_understand(bundle: Bundle) -> None:
     """Its own words."""
     container = bundle.container("/bin/sleep", "100").up()
     bundle.runtime.call("ps", container.id, "--no-such-option").refused("unknown gnu long option", where="ps: ")
 
 
+@needs_ps
 def test_ps_without_pids_is_refused(bundle: Bundle) -> None:
     """Its lines could not be told apart."""
     container = bundle.container("/bin/sleep", "100").up()
     bundle.runtime.call("ps", container.id, "-e", "-o", "comm").refused("PID")
 
 
+@needs_ps
 def test_stopped_container(bundle: Bundle) -> None:
     """It has no processes, which is no error."""
     container = bundle.container("/bin/true").up()
@@ -82,6 +90,7 @@ def test_created_container(bundle: Bundle) -> None:
     assert json.loads(bundle.runtime.call("ps", "--format", "json", container.id).ok().stdout) == [container.pid]
 
 
+@needs_ps
 def test_paused_container(bundle: Bundle) -> None:
     """As a running one."""
     container = bundle.container("/bin/sleep", "100").up()
@@ -90,6 +99,7 @@ def test_paused_container(bundle: Bundle) -> None:
     assert str(container.pid) in bundle.runtime.call("ps", container.id).ok().stdout
 
 
+@needs_ps
 @pytest.mark.lxcri_only("runc looks on PATH alone")
 def test_without_path(bundle: Bundle) -> None:
     """The program ps is found where it usually is."""
