@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import engine, machine, process
+from oci import cgroup, engine, machine, process
 from oci.console import OnTerminal
 from oci.podman import IMAGE, LIMITS, RUN
 
@@ -284,7 +284,7 @@ def test_hooks(podman: Podman) -> None:
 
 
 @pytest.fixture
-def pod(podman: Podman) -> Iterator[Podman]:
+def pod(podman: Podman, runtime: Runtime) -> Iterator[Podman]:
     """podman with a pod named pod, whose infra container has limits that can be set here."""
     path = os.path.join(podman.directory, "pod.conf")
     with open(path, "w") as file:
@@ -297,6 +297,11 @@ def pod(podman: Podman) -> Iterator[Podman]:
     yield podman
     podman("pod", "rm", "--force", "--time", "0", "pod").ok()
     del podman.environment["CONTAINERS_CONF"]
+    if not runtime.is_lxcri:  # podman removes the pod's cgroup where it has controllers, lxcri all that it made
+        for point in set(cgroup.mounts().values()):
+            for name in os.listdir(point + podman.cgroup_parent):
+                if len(name) == 64:
+                    os.rmdir(f"{point}{podman.cgroup_parent}/{name}")
 
 
 def test_build(podman: Podman) -> None:
