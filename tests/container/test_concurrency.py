@@ -87,6 +87,7 @@ def test_creates_of_one_id(new_bundle: Callable[[], Bundle], attempt: int) -> No
     assert winner.status() == "running"
 
 
+@pytest.mark.runc_differs("1.1: sometimes the losers end the container", strict=False)
 def test_starts_of_one_container(bundle: Bundle) -> None:
     """Exactly one succeeds; the process runs once."""
     container = bundle.shell("echo ran; exec sleep 100")
