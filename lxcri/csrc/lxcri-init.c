@@ -212,6 +212,8 @@ static void run_hook_process(const char *root)
 	expect(channel, 'C', true);
 	SYS(chdir, "/", 0, 0, 0, 0, 0);
 	run_stage(STAGE_CREATE_CONTAINER);
+	/* liblxc now makes its links in the /dev that the mounts cover, where it can: an image is not to be changed */
+	check(set_attributes(root_fd, MOUNT_ATTR_RDONLY, 0, 0, false), "root");
 	sys_exit(0);
 }
 
@@ -283,7 +285,9 @@ static void run_init(bool hooked)
 	check(set_attributes(root_fd, 0, 0, 1 << 19 /* MS_SLAVE */, true), "root");
 	send_packet(channel, "H", 1);
 	load_program();
-	if (!hooked)
+	if (hooked)
+		check(set_attributes(root_fd, 0, MOUNT_ATTR_RDONLY, 0, false), "root");
+	else
 		run_stage(STAGE_MOUNTS);
 	expect(channel, 'P', false);
 	run_stage(STAGE_ROOT);

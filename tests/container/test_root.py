@@ -151,3 +151,12 @@ def test_same_root_in_two_containers(new_bundle: Callable[[], Bundle]) -> None:
     second.config["root"]["path"] = first.rootfs
     one, two = first.container("/bin/sleep", "100").up(), second.container("/bin/sleep", "100").up()
     assert os.stat(one.path("/bin/busybox")).st_ino == os.stat(two.path("/bin/busybox")).st_ino
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer"])
+def test_image_is_as_before_where_there_are_hooks(bundle: Bundle, kind: str) -> None:
+    """liblxc puts links in /dev of the root file system where it can: nothing is under the mounts of the container."""
+    bundle.config["hooks"] = {kind: [{"path": "/bin/true"}]}
+    bundle.sh("touch /written")
+    assert os.listdir(os.path.join(bundle.rootfs, "dev")) == []
+    assert os.path.exists(os.path.join(bundle.rootfs, "written"))
