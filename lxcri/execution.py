@@ -120,8 +120,11 @@ class Execution:
         """Fork the process; its pid is from the container's pid namespace on, which only children enter."""
         flags = self._other_namespaces()
         root = os.open(f"/proc/{self._init}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        pid_flag = TYPES["pid"][1]
+        pid_flag, user_flag = TYPES["pid"][1], TYPES["user"][1]
         try:
+            if flags & user_flag and os.geteuid() != 0:  # it is what gives an ordinary user the right to the others
+                linux.setns(self._init_pidfd, user_flag)
+                flags &= ~user_flag
             if flags & pid_flag:
                 linux.setns(self._init_pidfd, pid_flag)
             self.pid = os.fork()
@@ -132,6 +135,13 @@ class Execution:
         finally:
             os.close(root)
         self._channel.inner.close()
+
+    @staticmethod
+    def _drop_groups() -> None:
+        try:
+            os.setgroups([])
+        except PermissionError:
+            pass  # the user namespace of an ordinary user forbids it
 
     def _other_namespaces(self) -> int:
         """Flags of the namespaces of init that this process is not in already."""
@@ -158,8 +168,8 @@ class Execution:
             if not flags & TYPES["mount"][1]:
                 os.fchdir(root)
                 os.chroot(".")
-            if flags & TYPES["user"][1]:
-                os.setgroups([])
+            if flags & TYPES["user"][1] or os.geteuid() != 0:
+                self._drop_groups()
                 os.setresgid(0, 0, 0)
                 os.setresuid(0, 0, 0)
             os.set_inheritable(control, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .cgroup.layout import detect
+from .cgroup.layout import Layout, detect
 from .compile.mounts import clean_path
 from .compile.request import Host
 from .procfs import read_text
@@ -62,8 +62,13 @@ def gather_host(spec: Spec, rootfs: str) -> Host:
     labelled = labelled or (spec.linux is not None and spec.linux.mount_label)
     destinations = [clean_path(mount.destination) for mount in spec.mounts]
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
+    user_namespace = read_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+    layout = detect()
+    if user_namespace and not any(os.access(directory, os.W_OK) for directory in layout.own.values()):
+        layout = Layout({})  # an ordinary user's processes stay in the cgroups that they are in
     return Host(
-        layout=detect(),
+        layout=layout,
+        user_namespace=user_namespace,
         capabilities=_bounding_set(),
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),

@@ -466,6 +466,7 @@ class Launch:
         linux.clearenv()
         os.environ.clear()
         os.environ["PATH"] = PATH_WITHOUT_PROGRAMS
+        os.environ["XDG_RUNTIME_DIR"] = RUNTIME_PATH  # asked for where /run is not the caller's
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount("", "/", "", MS_REC | MS_SLAVE)
         lxcpath, rootfs = self._cover_cgroups()

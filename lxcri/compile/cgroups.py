@@ -17,9 +17,13 @@ def compile_resources(builder: Builder, spec: Spec, request: Request, host: Host
     """What to write to the container's cgroup for linux.resources."""
     assert spec.linux is not None
     resources = spec.linux.resources or Resources()
-    if not request.cgroup_devices:
+    devices = request.cgroup_devices
+    if not devices:
         builder.warn("cgroup-devices is switched off: linux.resources.devices is not applied")
-    return compile_limits(resources, host.layout, devices=request.cgroup_devices)
+    elif host.user_namespace and host.layout.mode == "none":  # nodes of devices do not work there anyway
+        builder.warn("linux.resources.devices is not applied: no cgroup can be made here")
+        devices = False
+    return compile_limits(resources, host.layout, devices=devices, warn=builder.warn)
 
 
 def compile_mount(

@@ -47,7 +47,7 @@ def compile_devices(builder: Builder, spec: Spec, host: Host) -> None:
     assert spec.linux is not None
     if any(clean_path(mount.destination) == "/dev" and is_bind(mount.options, mount.type) for mount in spec.mounts):
         return
-    by_bind = is_present(spec, "user") or not host.capabilities >> CAP_MKNOD & 1
+    by_bind = is_present(spec, "user") or host.user_namespace or not host.capabilities >> CAP_MKNOD & 1
     listed: dict[str, tuple[str, Device]] = {}
     for i, device in enumerate(spec.linux.devices):
         subject, path = f'linux.devices[{i}] "{device.path}"', clean_path(device.path)

@@ -45,6 +45,7 @@ class Host(msgspec.Struct):
         capabilities: those that the runtime can give (its bounding set), bit N for capability N.
         last_capability: the kernel's highest.
         lsm: the security modules in force.
+        user_namespace: whether the runtime itself is in one, where it can make no device nodes.
         joined_ids: uid_map and gid_map of the user namespace that the spec joins.
         empty_proc: a directory of the image that can hold liblxc's proc where the spec mounts none; "" if none.
     """
@@ -53,5 +54,6 @@ class Host(msgspec.Struct):
     capabilities: int = (1 << 41) - 1
     last_capability: int = 40
     lsm: tuple[str, ...] = ()
+    user_namespace: bool = False
     joined_ids: tuple[str, str] = ("", "")
     empty_proc: str = ""

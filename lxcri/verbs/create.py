@@ -77,6 +77,10 @@ def create(
 ) -> tuple[State, int]:
     """Create the container of this spec in its claimed directory; return its state and a pidfd of its init."""
     check_preserved(request.preserve_fds)
+    if os.geteuid() != 0:
+        from ..rootless import enter_user_namespace
+
+        enter_user_namespace(spec)
     host = gather_host(spec, request.rootfs)
     plan = compile_plan(spec, request, host)
     for warning in plan.warnings:
