@@ -138,11 +138,13 @@ def _compile_labels(builder: Builder, process: Process, request: Request, host: 
     elif process.apparmor_profile:
         if "apparmor" not in host.lsm:
             raise Error("process.apparmorProfile: apparmor is not enabled in this kernel")
-        builder.add("start", "apparmor", "process.apparmorProfile", f"exec {process.apparmor_profile}")
+        subject = f'process.apparmorProfile "{process.apparmor_profile}"'
+        builder.add("start", "apparmor", subject, f"exec {process.apparmor_profile}")
     if process.selinux_label:
         if "selinux" not in host.lsm:
             raise Error("process.selinuxLabel: selinux is not enabled in this kernel")
-        builder.add("start", "selinux", "process.selinuxLabel", process.selinux_label)
+        subject = f'process.selinuxLabel "{process.selinux_label}"'
+        builder.add("start", "selinux", subject, process.selinux_label)
 
 
 def _compile_privileges(

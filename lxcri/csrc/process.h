@@ -257,16 +257,55 @@ static void write_below(const char *path, const char *value, long filesystem, co
 	sys_close(fd);
 }
 
-/* The label that the next execve takes. Through the container's own proc, checked to be one. */
+/* A file below the container's own proc; -EXDEV where another file system has taken its place. */
+static long open_in_proc(const char *path, uint64_t flags)
+{
+	struct statfs_ fs;
+	int proc = sys_openat2(root_fd, "proc", O_PATH | O_DIRECTORY, 0, BELOW_ROOT | RESOLVE_NO_SYMLINKS);
+	long fd = proc;
+
+	if (proc < 0)
+		return proc;
+	fd = SYS(fstatfs, proc, &fs, 0, 0, 0, 0);
+	if (fd >= 0)
+		fd = fs.type == PROC_SUPER_MAGIC
+			     ? sys_openat2(proc, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
+			     : -EXDEV;
+	sys_close(proc);
+	return fd;
+}
+
+/* The same below a proc of its own, that is mounted nowhere. */
+static long open_in_new_proc(const char *path, uint64_t flags)
+{
+	int context = (int)check(SYS(fsopen, "proc", FSOPEN_CLOEXEC, 0, 0, 0, 0), "proc");
+	long mount, fd;
+
+	check(SYS(fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0, 0), "proc");
+	mount = check(SYS(fsmount, context, FSMOUNT_CLOEXEC, 0, 0, 0, 0), "proc");
+	sys_close(context);
+	fd = sys_openat2((int)mount, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	sys_close((int)mount);
+	return fd;
+}
+
+/* The label that the next execve takes. A proc with something mounted over its files could swallow it. */
 static void op_label(const char *file, const char *label)
 {
 	struct text path = { .n = 0 };
+	long fd, n;
 
-	add(&path, "proc/");
 	add_number(&path, (unsigned long)SYS(getpid, 0, 0, 0, 0, 0, 0), 10);
 	add(&path, "/attr/");
 	add(&path, file);
-	write_below(path.s, label, PROC_SUPER_MAGIC, "label");
+	fd = open_in_proc(path.s, O_WRONLY);
+	if (fd < 0)
+		fd = check(open_in_new_proc(path.s, O_WRONLY), "label");
+	n = sys_write_all((int)fd, label, length(label));
+	if (n == -ENOENT)
+		fail(0, "not loaded in this kernel");
+	check(n, "label");
+	sys_close((int)fd);
 }
 
 static void op_sysctl(const struct instruction *in)

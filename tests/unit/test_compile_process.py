@@ -241,13 +241,13 @@ def test_limits_that_cannot_be(limits: list[tuple[str, int, int]], text: str) ->
 def test_apparmor() -> None:
     """liblxc is told nothing of it: it would apply its own default."""
     found = change(process(apparmorProfile="docker-default"), given={"lsm": ("apparmor",)})
-    assert found == {"start": [("apparmor", "process.apparmorProfile", ("exec docker-default",))]}
+    assert found == {"start": [("apparmor", 'process.apparmorProfile "docker-default"', ("exec docker-default",))]}
     assert ("lxc.apparmor.profile", "unconfined") in compiled({}).items
 
 
 def test_selinux() -> None:
     found = change(process(selinuxLabel="a:b:c"), given={"lsm": ("selinux",)})
-    assert found == {"start": [("selinux", "process.selinuxLabel", ("a:b:c",))]}
+    assert found == {"start": [("selinux", 'process.selinuxLabel "a:b:c"', ("a:b:c",))]}
 
 
 def test_labels_that_are_empty() -> None:
