@@ -18,6 +18,7 @@ from .options import (
     ATTR_RDONLY,
     MS_RDONLY,
     MS_SHARED,
+    PROPAGATION,
     Options,
     attributes_of,
     is_bind,
@@ -56,6 +57,16 @@ def is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
+def stays_shared(spec: Spec, options: Options) -> bool:
+    """
+    Whether a bind mount stays a peer of the host's: its option and the root's propagation both say shared.
+
+    With the option alone it is a slave of the host's with peers in the container, as everything there is a slave.
+    """
+    root = PROPAGATION.get((spec.linux and spec.linux.rootfs_propagation) or "", (0, False))[0]
+    return root == MS_SHARED and any(kind == MS_SHARED for kind, _ in options.propagation)
+
+
 def needs_pre_pivot(mounts: list[Mount]) -> bool:
     """Whether a file system is mounted whose source or options may be paths of the host."""
     return any(
@@ -85,7 +96,7 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.
         is_late = pre_pivot and (
             (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup"))
-            or any(kind == MS_SHARED for kind, _ in options.propagation)
+            or stays_shared(spec, options)
             or any(is_below(destination, other) for other in late)
         )
         if is_late:
@@ -214,14 +225,13 @@ def _compile_bind(
     if options.copy_up:
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
     source = mount.source if mount.source.startswith("/") else f"{request.bundle}/{mount.source}"
-    shared = any(kind == MS_SHARED for kind, _ in options.propagation)
     uids, gids = _mount_mappings(spec, host, subject, mount, options)
     number = builder.tree(
         Tree(
             subject,
             source,
             recursive=options.recursive_bind,
-            shared=shared,
+            shared=stays_shared(spec, options),
             set=options.set,
             clear=options.clear,
             recursive_set=options.recursive_set,

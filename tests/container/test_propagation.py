@@ -177,3 +177,13 @@ def test_unknown_rootfs_propagation_is_an_error(bundle: Bundle) -> None:
     """Named in the message."""
     bundle.linux["rootfsPropagation"] = "wild"
     bundle.run().refused("wild", where="linux.rootfsPropagation")
+
+
+@pytest.mark.parametrize("option", ["shared", "rshared"])
+def test_shared_volume_under_a_root_that_is_not(bundle: Bundle, option: str) -> None:
+    """Shared among the container's own namespaces: what it mounts does not appear on the host."""
+    with shared_volume(bundle) as volume:
+        bundle.bind(volume, "/volume", option)
+        container = bundle.container("/bin/sleep", "100").up()
+        assert propagation(container, "/volume") == {"shared", "master"}
+        container.close()

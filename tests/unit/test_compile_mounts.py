@@ -277,6 +277,9 @@ def test_order_of_mounts() -> None:
 HOOK = {"hooks": {"prestart": [{"path": "/h"}]}}
 
 
+SHARED_ROOT = {"linux": {"rootfsPropagation": "rshared"}}
+
+
 def test_mounts_before_the_pivot() -> None:
     """A mount that stays a peer of the host's, and all below it, has to wait until after it."""
     fragment = mounts(
@@ -285,7 +288,7 @@ def test_mounts_before_the_pivot() -> None:
         {"destination": "/s/below", "type": "ramfs"},
         {"destination": "/sb", "type": "bind", "source": "/y", "options": ["rslave"]},
     )
-    found = change(fragment, base=HOOK)
+    found = change(fragment, base=merged(HOOK, SHARED_ROOT))
     assert found["mounts"] == [
         ("mount", 'mounts[1] "/a"', ("ramfs", "ramfs", "/a", 0, "")),
         ("move", 'mounts[4] "/sb"', (5, "/sb")),
@@ -296,7 +299,7 @@ def test_mounts_before_the_pivot() -> None:
         ("mount", 'mounts[3] "/s/below"', ("ramfs", "ramfs", "/s/below", 0, "")),
         ("propagation", 'mounts[4] "/sb"', ("/sb", MS_SLAVE, True)),
     ]
-    without_hook = change(fragment)
+    without_hook = change(fragment, base=SHARED_ROOT)
     assert [i[1] for i in without_hook["mounts"]] == [
         f"mounts[{i}] {p}" for i, p in enumerate(('"/a"', '"/s"', '"/s/below"', '"/sb"'), 1)
     ]

@@ -173,10 +173,19 @@ def test_recursive_option_of_a_file_system(option: str) -> None:
 @pytest.mark.parametrize("option", PROPAGATIONS)
 @pytest.mark.parametrize("kind", ["ramfs", "bind"])
 def test_propagation_option(option: str, kind: str) -> None:
-    """A shared bind mount stays a peer of the host's mount."""
+    """A bind mount is no peer of the host's, whatever it says."""
     found = change(mount("/x", kind, option, source="/y"))
     assert found["root"] == [("propagation", SUBJECT, ("/x", *PROPAGATIONS[option]))]
-    assert found.get("trees", []) == ([tree(shared=option in ("shared", "rshared"))] if kind == "bind" else [])
+    assert found.get("trees", []) == ([tree()] if kind == "bind" else [])
+
+
+@pytest.mark.parametrize("root", PROPAGATIONS)
+@pytest.mark.parametrize("option", PROPAGATIONS)
+def test_bind_mount_that_stays_a_peer_of_the_host(option: str, root: str) -> None:
+    """Only if the root is shared too, as with runc."""
+    base = {"linux": {"namespaces": [{"type": "mount"}], "rootfsPropagation": root}}
+    found = change(mount("/x", "bind", option, source="/y"), base=base)
+    assert found["trees"] == [tree(shared=option in ("shared", "rshared") and root in ("shared", "rshared"))]
 
 
 def test_propagation_options_in_their_order() -> None:
