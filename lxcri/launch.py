@@ -332,9 +332,10 @@ class Launch:
 
     def _fork_starter(self, joins: list[int]) -> None:
         helper = self._keep(open_helper())
+        runtime = os.getpid()
         self._starter = os.fork()
         if not self._starter:
-            self._run_starter(helper, joins)
+            self._run_starter(runtime, helper, joins)
         self._channel.inner.close()
 
     def _guide(self, descriptors: list[int]) -> None:
@@ -438,10 +439,10 @@ class Launch:
         lines = [_reworded(line) for line in lxcffi.log.errors(data)]
         return Error(f"liblxc: {lines[0]}" if lines else "liblxc could not start the container, and does not say why")
 
-    def _run_starter(self, helper: int, joins: list[int]) -> NoReturn:
+    def _run_starter(self, runtime: int, helper: int, joins: list[int]) -> NoReturn:
         """The forked child: become what liblxc expects of a process that starts a container, and start it."""
         try:
-            self._start_by_liblxc(helper, joins)
+            self._start_by_liblxc(runtime, helper, joins)
         except BaseException as e:  # noqa: BLE001 (nothing may return from here into the parent's code)
             text = str(e) if isinstance(e, Error) else f"starter: {e}"
             if not isinstance(e, lxcffi.LxcError):
@@ -449,10 +450,12 @@ class Launch:
         finally:
             os._exit(1)
 
-    def _start_by_liblxc(self, helper: int, joins: list[int]) -> None:
+    def _start_by_liblxc(self, runtime: int, helper: int, joins: list[int]) -> None:
         host = self.plan.host
         # Who kills the runtime ends all of it: liblxc would wait for init, and init for the runtime's word.
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != runtime:  # it was killed before we could ask for that
+            return
         self._channel.outer.close()
         os.setsid()  # what the caller's terminal sends is for the runtime to act on
         control = self._channel.inner.fileno()

@@ -273,7 +273,8 @@ def test_terminal(docker: Docker) -> None:
     """run -it, as a person uses it."""
     argv = docker.argv(
         "run", "--rm", "-it", "--network", "none", IMAGE,
-        "/bin/sh", "-c", "tty; test -c /dev/console && echo console; read l; stty size; echo got-$l; exit 5",
+        "/bin/sh", "-c", "tty; test -c /dev/console && echo console; read l; "
+            "until stty size 2>/dev/null | grep '31 101'; do sleep 0.05; done; echo got-$l; exit 5",
     )  # fmt: skip
     with OnTerminal(argv, docker.directory, size=(31, 101)) as command:
         command.terminal.read_until("/dev/pts/0")
