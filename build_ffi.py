@@ -338,16 +338,15 @@ def build_init(out: str, cc: str | None = None, *, hosted: bool = False, flags: 
 
 
 class Product(setuptools.Extension):
-    """Something compiled that lies in the package, with the file name that it has there."""
+    """Something compiled that lies in the package, with the file name that it has there.
+
+    Each has a method build(out, scratch), which makes the file out.
+    """
 
     def __init__(self, name: str, file: str) -> None:
         # setuptools wants to know where the file goes, but not what it is made of.
         super().__init__(name, sources=[], py_limited_api=True)
         self.file = file
-
-    def build(self, out: str, scratch: str) -> None:
-        """Make the file out."""
-        raise NotImplementedError
 
 
 class LxcModule(Product):

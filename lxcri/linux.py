@@ -12,9 +12,6 @@ AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
 MOUNT_ATTR_IDMAP = 0x00100000
 CLOSE_RANGE_CLOEXEC = 4
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_IN_ROOT = 0x10
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
@@ -75,11 +72,6 @@ def map_ids(fd: int, user_namespace: int, *, recursive: bool) -> None:
 def move_mount(fd: int, target: int) -> None:
     """move_mount(2): attach the detached tree behind fd to what is behind target."""
     _check(lib.linux_move_mount(fd, target))
-
-
-def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2), close-on-exec."""
-    return _check(lib.linux_openat2(directory, os.fsencode(path), flags, mode, resolve), path)
 
 
 def close_range(first: int, last: int, flags: int) -> None:

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/nsfs.h>
-#include <linux/openat2.h>
 
 static int result(long ret)
 {
@@ -57,17 +55,6 @@ static int linux_move_mount(int fd, int target)
 {
 	/* MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH */
 	return result(syscall(SYS_move_mount, fd, "", target, "", 0x04 | 0x40));
-}
-
-static int linux_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
-{
-	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
-	long fd;
-
-	do
-		fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
-	return result(fd);
 }
 
 static int linux_close_range(unsigned int first, unsigned int last, unsigned int flags)

@@ -7,7 +7,6 @@ int linux_open_tree(int dir, const char *path, unsigned int flags);
 int linux_mount_setattr(int dir, const char *path, unsigned int flags, uint64_t set, uint64_t clear,
 			uint64_t propagation, uint64_t userns_fd);
 int linux_move_mount(int fd, int target);
-int linux_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int linux_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int linux_pidfd_getfd(int pidfd, int fd);
 int linux_prctl(int option, unsigned long a, unsigned long b);
