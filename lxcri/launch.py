@@ -155,6 +155,8 @@ class Launch:
         self._end_starter()
         for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
+        if self.plan.host.device_filter is not None:
+            self.cgroup.filter_devices(self.plan.host.device_filter)
         self._close_fds()
         if limits:
             self._restore_limits(*limits)

@@ -97,3 +97,37 @@ def namespace_type(fd: int) -> int:
 def clearenv() -> None:
     """clearenv(3): the environment of the C library, which liblxc reads; os.environ stays as it is."""
     _check(lib.linux_clearenv())
+
+
+def load_device_filter(name: str, instructions: bytes) -> int:
+    """bpf(2), BPF_PROG_LOAD: a program of type cgroup_device, of these instructions of 8 bytes each."""
+    return _check(lib.linux_device_filter_load(name.encode(), instructions, len(instructions) // 8))
+
+
+def attach_device_filter(cgroup: int, program: int, replaced: int | None = None) -> None:
+    """bpf(2), BPF_PROG_ATTACH: beside those that are there, or, in one step, in the place of one."""
+    _check(lib.linux_device_filter_attach(cgroup, program, -1 if replaced is None else replaced))
+
+
+def detach_device_filter(cgroup: int, program: int) -> None:
+    """bpf(2), BPF_PROG_DETACH."""
+    _check(lib.linux_device_filter_detach(cgroup, program))
+
+
+def device_filters(cgroup: int) -> list[int]:
+    """bpf(2), BPF_PROG_QUERY: the ids of the programs that are attached to this cgroup itself."""
+    room = 64  # BPF_CGROUP_MAX_PROGS
+    ids = ffi.new("uint32_t[]", room)
+    return list(ids[0 : min(_check(lib.linux_device_filter_ids(cgroup, ids, room)), room)])
+
+
+def open_program(id: int) -> int:
+    """bpf(2), BPF_PROG_GET_FD_BY_ID."""
+    return _check(lib.linux_program_open(id))
+
+
+def program_name(program: int) -> str:
+    """bpf(2), BPF_OBJ_GET_INFO_BY_FD: the name that a program was loaded with."""
+    name = ffi.new("char[]", 17)
+    _check(lib.linux_program_name(program, name))
+    return str(ffi.string(name).decode())

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from . import program
+from .cgroup.devices import DeviceRule
 from .cgroup.write import Write
 from .errors import Error
 from .spec import Hook, IntelRdt, Seccomp
@@ -71,6 +72,7 @@ class HostPart(Part):
         intel_rdt: linux.intelRdt, checked.
         cgroups_path: linux.cgroupsPath.
         cgroup_writes: limits, in the order to be written.
+        device_filter: rules of cgroup2's device filter; None for none.
         runtime_hooks: prestart and createRuntime.
         pre_pivot: whether mounts are made by a hook of liblxc, before the pivot, because hooks must see them then.
         proc_directory: where liblxc mounts the proc that the helper is executed from.
@@ -92,6 +94,7 @@ class HostPart(Part):
     intel_rdt: IntelRdt | None = None
     cgroups_path: str = ""
     cgroup_writes: list[Write] = []
+    device_filter: list[DeviceRule] | None = None
     runtime_hooks: list[tuple[str, Hook]] = []
     pre_pivot: bool = False
     own_mount_namespace: bool = True

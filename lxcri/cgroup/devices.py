@@ -13,7 +13,7 @@ from ..errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..spec import DeviceCgroup
 
@@ -75,6 +75,19 @@ def expand(rules: "Iterable[DeviceCgroup]") -> list[DeviceRule]:
         access = _accesses(rule.access)
         plain += [DeviceRule(rule.allow, (t, major, minor), access) for t in TYPES if kind in ("a", t)]
     return plain
+
+
+def allows_all(rules: "Sequence[DeviceRule]") -> bool:
+    """Whether the last rules allow everything."""
+    types = set(TYPES)
+    for rule in reversed(rules):
+        if not rule.allow:
+            return False
+        if rule.access == ALL and rule.numbers[1:] == (None, None):
+            types.discard(rule.numbers[0])
+        if not types:
+            return True
+    return False
 
 
 def _number(where: str, number: int | None) -> int | None:

@@ -12,9 +12,10 @@ from . import UNIFIED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
+    from .devices import DeviceRule
     from .layout import Layout
     from .write import Write
 else:
@@ -216,6 +217,19 @@ class Cgroup:
             pending = [write for write, _ in refused]
         return ignored
 
+    def filter_devices(self, rules: Sequence[DeviceRule] | None) -> None:
+        """
+        Have cgroup2 restrict access to devices, in the place of a restriction that there is; None takes it away.
+
+        Raises Error.
+        """
+        from .bpf import attach, detach
+
+        if rules is not None:
+            attach(self.dirs[UNIFIED], rules)
+        elif UNIFIED in self.dirs:
+            detach(self.dirs[UNIFIED])
+
     def _refusal(self, write: Write, error: OSError) -> str:
         directory = self.dirs[write.controller]
         text = f'{write.property}: write "{write.value}" to "{directory}/{write.file}": {reason(error)}'
@@ -371,13 +385,18 @@ class Cgroup:
 
     def remove(self, *, parents: bool = False) -> None:
         """
-        Remove the container's cgroups that we made, and the ones made in them; what is gone is no error.
+        Remove the container's cgroups that we made, and the ones made in them; what is gone is no error. One that
+        was there before gets rid of its device filter.
 
         parents: also their parents, if they were made for this container and have no other cgroups: delete has
         to remove what create made (runtime.md, "Delete"). Raises Error if processes do not leave within 2
         seconds.
         """
         made = set(self.made)
+        if "devices" not in self.dirs and UNIFIED in self.dirs and self.dirs[UNIFIED] not in made:
+            from .bpf import detach
+
+            detach(self.dirs[UNIFIED])
         waiting = [path for path, _ in self._hierarchies() if path in made]
         deadline = time.monotonic() + PATIENCE
         sleep = FIRST_SLEEP

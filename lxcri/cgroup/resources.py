@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import Error
 from . import UNIFIED
-from .devices import expand, v1_lines
+from .devices import DeviceRule, allows_all, essential_device_rules, expand, v1_lines
 from .write import Write
 
 TYPE_CHECKING = False
@@ -431,9 +431,26 @@ def compile_resources(
         except ValueError as e:
             raise Error(f"{name}: {e}") from None
     writes += _unified(resources.unified, layout)
-    if devices:
-        writes += _devices(resources, layout)
+    if devices and "devices" in layout.controllers:
+        writes += [Write("linux.resources.devices", "devices", *line) for line in v1_lines(resources.devices)]
     return writes
+
+
+def device_filter(resources: "Resources", layout: "Layout") -> list[DeviceRule] | None:
+    """
+    The rules for cgroup2, which has no controller with files for devices; None where v1's is, or all is allowed.
+
+    Raises Error that names the rule, or if a device is denied and there is neither.
+    """
+    if "devices" in layout.controllers:
+        return None
+    rules = expand(resources.devices)
+    if layout.unified is None:
+        if all(rule.allow for rule in rules):
+            return None
+        raise Error("linux.resources.devices: the controller devices is not available")
+    rules += essential_device_rules()
+    return None if allows_all(rules) else rules
 
 
 def _unified(unified: dict[str, str], layout: "Layout") -> "Iterator[Write]":
@@ -448,14 +465,3 @@ def _unified(unified: dict[str, str], layout: "Layout") -> "Iterator[Write]":
             raise Error(f"{name}: the controller {controller} is not available")
         for line in value.splitlines():  # io.max takes one device in a write
             yield Write(name, UNIFIED, file, line)
-
-
-def _devices(resources: "Resources", layout: "Layout") -> "Iterator[Write]":
-    name = "linux.resources.devices"
-    if "devices" in layout.controllers:
-        for file, value in v1_lines(resources.devices):
-            yield Write(name, "devices", file, value)
-    elif not all(rule.allow for rule in expand(resources.devices)):
-        if layout.mode == "v2":
-            raise Error(f"{name}: denying access to devices is not supported on cgroup2 yet")
-        raise Error(f"{name}: the controller devices is not available")

@@ -6,7 +6,7 @@ from ..errors import Error, reason
 from . import UNIFIED
 from .devices import v1_changes
 from .fs import read_text
-from .resources import CPU_PERIOD, compile_resources
+from .resources import CPU_PERIOD, compile_resources, device_filter
 from .write import Write
 
 TYPE_CHECKING = False
@@ -51,7 +51,8 @@ def update(
     complete(resources, cgroup, layout)
     with_devices = devices and bool(resources.devices)
     on_v1 = "devices" in layout.controllers
-    writes = compile_resources(resources, layout, devices=with_devices and not on_v1, warn=warn)
+    writes = compile_resources(resources, layout, devices=False, warn=warn)
+    rules = device_filter(resources, layout) if with_devices else None
     cgroup.hand_down(layout, writes)
     before = [saved for write in writes if (saved := save(cgroup, write))]
     back: list[Write] = []
@@ -61,6 +62,8 @@ def update(
     try:
         for warning in cgroup.apply(writes):
             warn(warning)
+        if with_devices and not on_v1:
+            cgroup.filter_devices(rules)
     except Error as e:
         raise Error(f"{e}{_restore(cgroup, before, back)}") from e
 

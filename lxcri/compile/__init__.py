@@ -51,6 +51,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
         builder.add("ready", "leave_mount_namespace", "linux.namespaces", number)
     process.compile_process(builder, spec, request, host, console=FIXED_HANDLES)
     uids, gids = namespaces.id_mappings(spec, host)
+    cgroup_writes, device_filter = cgroups.compile_resources(builder, spec, request, host)
     return Plan(
         items=builder.items,
         program=builder.stages,
@@ -73,7 +74,8 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             net_devices=net_devices.compile_net_devices(spec),
             intel_rdt=intel_rdt.compile_intel_rdt(builder, spec),
             cgroups_path=spec.linux.cgroups_path or "",
-            cgroup_writes=cgroups.compile_resources(builder, spec, request, host),
+            cgroup_writes=cgroup_writes,
+            device_filter=device_filter,
             runtime_hooks=runtime_hooks,
             pre_pivot=pre_pivot,
             own_mount_namespace=namespaces.is_present(spec, "mount"),

@@ -1,8 +1,9 @@
 """config-linux.md, "Control groups": limits, and what a mount of type cgroup shows."""
 
 from ..cgroup import UNIFIED
+from ..cgroup.devices import DeviceRule
 from ..cgroup.layout import container_mounts
-from ..cgroup.resources import compile_resources as compile_limits
+from ..cgroup.resources import compile_resources as compile_limits, device_filter
 from ..cgroup.write import Write
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -13,17 +14,20 @@ from .request import Host, Request
 MOUNT_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
-def compile_resources(builder: Builder, spec: Spec, request: Request, host: Host) -> list[Write]:
-    """What to write to the container's cgroup for linux.resources."""
+def compile_resources(
+    builder: Builder, spec: Spec, request: Request, host: Host
+) -> tuple[list[Write], list[DeviceRule] | None]:
+    """What to write to the container's cgroup for linux.resources, and the rules of cgroup2's device filter."""
     assert spec.linux is not None
     resources = spec.linux.resources or Resources()
     devices = request.cgroup_devices
     if not devices:
         builder.warn("cgroup-devices is switched off: linux.resources.devices is not applied")
-    elif host.user_namespace and host.layout.mode == "none":  # nodes of devices do not work there anyway
-        builder.warn("linux.resources.devices is not applied: no cgroup can be made here")
+    elif host.user_namespace and "devices" not in host.layout.controllers:  # nodes made there do not work anyway
+        builder.warn("linux.resources.devices is not applied: in a user namespace nothing can restrict devices")
         devices = False
-    return compile_limits(resources, host.layout, devices=devices, warn=builder.warn)
+    writes = compile_limits(resources, host.layout, devices=devices, warn=builder.warn)
+    return writes, device_filter(resources, host.layout) if devices else None
 
 
 def compile_mount(

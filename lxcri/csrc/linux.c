@@ -6,11 +6,13 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <linux/bpf.h>
 #include <linux/nsfs.h>
 
 static int result(long ret)
@@ -80,4 +82,89 @@ static int linux_namespace_type(int fd)
 static int linux_clearenv(void)
 {
 	return result(clearenv());
+}
+
+/* bpf(2). The kernel wants the members that a command does not use to be 0. */
+
+static int bpf(int command, union bpf_attr *attributes)
+{
+	return result(syscall(SYS_bpf, command, attributes, sizeof(*attributes)));
+}
+
+static int linux_device_filter_load(const char *name, const uint8_t *instructions, unsigned int count)
+{
+	static const char license[] = "";
+	union bpf_attr attributes = {
+		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+		.insns = (uintptr_t)instructions,
+		.insn_cnt = count,
+		.license = (uintptr_t)license,
+	};
+
+	strncpy(attributes.prog_name, name, sizeof(attributes.prog_name) - 1);
+	return bpf(BPF_PROG_LOAD, &attributes);
+}
+
+/* replaced: a program to put it in the place of, or -1 */
+static int linux_device_filter_attach(int cgroup, int program, int replaced)
+{
+	union bpf_attr attributes = {
+		.target_fd = cgroup,
+		.attach_bpf_fd = program,
+		.attach_type = BPF_CGROUP_DEVICE,
+		.attach_flags = BPF_F_ALLOW_MULTI,
+	};
+
+	if (replaced >= 0) {
+		attributes.attach_flags |= BPF_F_REPLACE;
+		attributes.replace_bpf_fd = replaced;
+	}
+	return bpf(BPF_PROG_ATTACH, &attributes);
+}
+
+static int linux_device_filter_detach(int cgroup, int program)
+{
+	union bpf_attr attributes = {
+		.target_fd = cgroup,
+		.attach_bpf_fd = program,
+		.attach_type = BPF_CGROUP_DEVICE,
+	};
+
+	return bpf(BPF_PROG_DETACH, &attributes);
+}
+
+/* Returns how many programs there are, of which at most count are in ids. */
+static int linux_device_filter_ids(int cgroup, uint32_t *ids, unsigned int count)
+{
+	union bpf_attr attributes = {
+		.query.target_fd = cgroup,
+		.query.attach_type = BPF_CGROUP_DEVICE,
+		.query.prog_ids = (uintptr_t)ids,
+		.query.prog_cnt = count,
+	};
+	int ret = bpf(BPF_PROG_QUERY, &attributes);
+
+	return ret < 0 && ret != -ENOSPC ? ret : (int)attributes.query.prog_cnt;
+}
+
+static int linux_program_open(uint32_t id)
+{
+	union bpf_attr attributes = { .prog_id = id };
+
+	return bpf(BPF_PROG_GET_FD_BY_ID, &attributes);
+}
+
+/* name: BPF_OBJ_NAME_LEN (16) bytes */
+static int linux_program_name(int program, char *name)
+{
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr attributes = {
+		.info.bpf_fd = program,
+		.info.info = (uintptr_t)&info,
+		.info.info_len = sizeof(info),
+	};
+	int ret = bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes);
+
+	memcpy(name, info.name, sizeof(info.name));
+	return ret;
 }

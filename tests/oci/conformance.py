@@ -644,10 +644,12 @@ def _files(config: Json, base: Json, layout: Layout) -> str:
         made = change(merged(base, config), base=base, given={"layout": layout})
     except Error as error:
         return f"refused ({str(error).rpartition(': ')[2]})"
-    names = list(dict.fromkeys(write.file for write in made.get("cgroup_writes", [])))
+    names = [f"`{name}`" for name in dict.fromkeys(write.file for write in made.get("cgroup_writes", []))]
+    if made.get("device_filter"):
+        names.append("BPF")
     if warnings := made.get("warnings"):
         return f"ignored ({warnings[0].rpartition(': ')[2]})"
-    return ", ".join(f"`{name}`" for name in names) or "nothing to write"
+    return ", ".join(names) or "nothing to write"
 
 
 def _shown(item: str) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from lxcri import spec
 from lxcri.cgroup import UNIFIED
+from lxcri.cgroup.devices import DeviceRule, essential_device_rules
 from lxcri.cgroup.layout import Layout
-from lxcri.cgroup.resources import PROPERTIES, compile_resources, shares_to_weight
+from lxcri.cgroup.resources import PROPERTIES, compile_resources, device_filter, shares_to_weight
 from lxcri.cgroup.write import Write
 from lxcri.errors import Error
 
@@ -34,9 +35,17 @@ def lines(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str]]:
 
 
 def refusal(resources: dict[str, Any], layout: Layout) -> str:
-    with pytest.raises(Error) as error:
+    try:
         compiled(resources, layout)
-    return str(error.value)
+        filtered(resources, layout)
+    except Error as e:
+        return str(e)
+    return "nothing was refused"
+
+
+def filtered(resources: dict[str, Any], layout: Layout) -> list[DeviceRule] | None:
+    """The rules of cgroup2's device filter."""
+    return device_filter(msgspec.convert(resources, spec.Resources), layout)
 
 
 def device(**properties: int) -> dict[str, int]:
@@ -301,14 +310,10 @@ def test_what_is_ignored_is_told() -> None:
         ({"unified": {"dmem.max": "1"}}, V2, 'unified["dmem.max"]: the controller dmem is not available'),
         (
             {"devices": [{"allow": False, "access": "rwm"}]},
-            HYBRID,
+            Layout({"pids": "/p"}),
             "devices: the controller devices is not available",
         ),
-        (
-            {"devices": [{"allow": False, "access": "rwm"}]},
-            V2,
-            "devices: denying access to devices is not supported on cgroup2 yet",
-        ),
+        ({"devices": [{"allow": True, "access": "x"}]}, V2, 'devices[0].access: "x" is none of r, w and m'),
     ],
 )
 def test_refusals(resources: dict[str, Any], layout: Layout, text: str) -> None:
@@ -348,10 +353,30 @@ def test_devices_come_last_and_can_be_switched_off() -> None:
     assert compiled({"devices": resources["devices"]}, V2, devices=False) == []
 
 
+def test_devices_without_the_controller_of_v1() -> None:
+    """A filter, whose rules are those of the spec and the essential ones, in this order."""
+    rule = {"allow": False, "type": "c", "major": 7, "access": "wr"}
+    for layout in (V2, HYBRID):
+        assert compiled({"devices": [rule]}, layout) == []
+        assert filtered({"devices": [rule]}, layout) == [
+            DeviceRule(False, ("c", 7, None), "rw"),
+            *essential_device_rules(),
+        ]
+        assert filtered({}, layout) == essential_device_rules()
+    assert filtered({"devices": [rule]}, V1) is None
+
+
 def test_rules_that_deny_nothing_need_no_controller() -> None:
+    everything = {"allow": True, "access": "rwm"}
     for layout in (V2, HYBRID, Layout({})):
         assert compiled({}, layout) == []
-        assert compiled({"devices": [{"allow": True, "access": "rwm"}]}, layout) == []
+        assert compiled({"devices": [everything]}, layout) == []
+        assert filtered({"devices": [everything]}, layout) is None
+    assert filtered({}, Layout({})) is None
+    both = [{"allow": True, "type": kind, "access": "mwr"} for kind in "bc"]
+    assert filtered({"devices": [{"allow": False, "access": "r"}, *both]}, V2) is None
+    assert filtered({"devices": both[:1]}, V2) is not None
+    assert filtered({"devices": [everything, {"allow": False, "type": "c", "major": 9, "access": "r"}]}, V2) is not None
 
 
 @pytest.mark.parametrize(

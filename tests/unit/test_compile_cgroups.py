@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from oci.compiling import HYBRID, V1, V2, Json, change, compiled, refusal
+from oci.compiling import HYBRID, NONE, V1, V2, Json, change, compiled, refusal
 
 from lxcri.cgroup import UNIFIED
+from lxcri.cgroup.devices import DeviceRule, essential_device_rules
 from lxcri.cgroup.layout import Layout
 
 
@@ -91,6 +92,31 @@ def test_device_rules_switched_off() -> None:
     plan = compiled(resources(devices=[{"allow": False, "access": "rwm"}], pids={"limit": 9}), cgroup_devices=False)
     assert [(w.file, w.value) for w in plan.host.cgroup_writes] == [("pids.max", "9")]
     assert plan.warnings == ["cgroup-devices is switched off: linux.resources.devices is not applied"]
+
+
+def test_device_filter() -> None:
+    """cgroup2's, where there is no devices controller of v1."""
+    fragment = resources(devices=[{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "access": "r"}])
+    assert compiled(fragment, layout=HYBRID).host.device_filter is None
+    plan = compiled(fragment, layout=V2)
+    assert plan.host.cgroup_writes == []
+    assert plan.host.device_filter == [
+        *(DeviceRule(False, (kind, None, None), "rwm") for kind in "bc"),
+        DeviceRule(True, ("c", None, None), "r"),
+        *essential_device_rules(),
+    ]
+    assert compiled(fragment, layout=V2, cgroup_devices=False).host.device_filter is None
+
+
+def test_no_device_filter_from_a_user_namespace() -> None:
+    """The kernel takes none from there."""
+    fragment = resources(devices=[{"allow": False, "access": "rwm"}])
+    for layout in (V2, NONE):
+        plan = compiled(fragment, layout=layout, user_namespace=True)
+        assert plan.host.device_filter is None
+        assert (
+            "linux.resources.devices is not applied: in a user namespace nothing can restrict devices" in plan.warnings
+        )
 
 
 @pytest.mark.parametrize(

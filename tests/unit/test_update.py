@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from lxcri.cgroup import UNIFIED
-from lxcri.cgroup.devices import v1_changes, v1_lines
+from lxcri.cgroup.devices import DeviceRule, essential_device_rules, v1_changes, v1_lines
 from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.layout import Layout
 from lxcri.cgroup.update import NO_LIMIT_OF_KEY, complete, former, update
@@ -17,7 +17,7 @@ from lxcri.spec import CPU, DeviceCgroup, Memory, Pids, Resources
 from lxcri.verbs.update import I64_MAX, number, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from lxcri.cgroup.write import Write
@@ -33,6 +33,7 @@ class Files(Cgroup):
         self.path = path
         self.refused: set[tuple[str, str]] = set()
         self.written: list[tuple[str, str]] = []
+        self.filters: list[Sequence[DeviceRule] | None] = []
         for name, text in files.items():
             (path / name).write_text(text)
 
@@ -47,6 +48,12 @@ class Files(Cgroup):
             self.written.append((write.file, write.value))
             (self.path / write.file).write_text(write.value + "\n")
         return []
+
+    def filter_devices(self, rules: Sequence[DeviceRule] | None) -> None:
+        """Refuse or remember them."""
+        if ("devices", "") in self.refused:
+            raise Error("linux.resources.devices: refused")
+        self.filters.append(rules)
 
     def read(self, name: str) -> str:
         """The content of a file."""
@@ -274,3 +281,25 @@ def test_device_rules_are_not_applied_if_devices_are_switched_off(tmp_path: Path
     resources = Resources(pids=Pids(limit=5), devices=[NONE])
     update(cgroup, resources, layout, devices=False, warn=pytest.fail)
     assert cgroup.written == [("pids.max", "5")]
+
+
+def test_on_cgroup2_the_device_filter_is_replaced(tmp_path: Path) -> None:
+    cgroup = Files(tmp_path, [UNIFIED], {"pids.max": "9\n"})
+    for rules, filtered in (
+        ([], []),
+        ([NONE], [[DeviceRule(False, (kind, None, None), "rwm") for kind in "bc"] + essential_device_rules()]),
+        ([ALL], [None]),
+    ):
+        cgroup.filters = []
+        update(cgroup, Resources(devices=rules), V2, devices=True, warn=pytest.fail)
+        assert cgroup.filters == filtered
+    update(cgroup, Resources(devices=[NONE]), V2, devices=False, warn=pytest.fail)
+    assert cgroup.filters == [None]
+
+
+def test_a_refused_device_filter_sets_back_the_limits(tmp_path: Path) -> None:
+    cgroup = Files(tmp_path, [UNIFIED], {"pids.max": "9\n"})
+    cgroup.refused.add(("devices", ""))
+    with pytest.raises(Error, match=r"^linux\.resources\.devices: refused$"):
+        update(cgroup, Resources(pids=Pids(limit=5), devices=[NONE]), V2, devices=True, warn=pytest.fail)
+    assert cgroup.read("pids.max") == "9\n"
