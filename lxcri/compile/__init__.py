@@ -27,12 +27,16 @@ FIXED_HANDLES = STREAMS + 1
 """As the container's first process, it also gets the socket on which it awaits `start`."""
 
 
+def _with_linux(spec: Spec) -> Spec:
+    """The spec with a `linux`, which may be missing: a container without namespaces."""
+    return spec if spec.linux is not None else msgspec.structs.replace(spec, linux=Linux())
+
+
 def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     """The Plan for a container of this spec; raises Error where the spec asks for what cannot be done."""
     if spec.process is None:
         raise Error("process: missing: a container is created with its process")
-    if spec.linux is None:  # which it may be: a container without namespaces
-        spec = msgspec.structs.replace(spec, linux=Linux())
+    spec = _with_linux(spec)
     assert spec.process is not None
     assert spec.linux is not None
     builder = Builder()
@@ -89,6 +93,7 @@ def compile_execution(spec: Spec, request: Request, host: Host) -> Plan:
     """The Plan for another process, that of the spec, in a container that was created from the rest of the spec."""
     if spec.process is None:
         raise Error("process: missing")
+    spec = _with_linux(spec)
     builder = Builder()
     process.compile_process(builder, spec, request, host, console=STREAMS, first=False)
     return Plan(

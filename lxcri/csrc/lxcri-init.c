@@ -79,9 +79,7 @@ static void run_instruction(const struct instruction *in)
 		op_console(in);
 		break;
 	case OP_ARGUMENTS:
-		arguments = list_strings(&in->argument[0].list, 0);
-		if (!arguments)
-			fail(-ENOMEM, "arguments");
+		op_arguments(in);
 		break;
 	case OP_ENVIRONMENT:
 		op_environment(in);

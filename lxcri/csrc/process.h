@@ -12,7 +12,8 @@
 #define SIG_KILL 9
 #define SIG_CHLD 17
 
-static const char **arguments, **environment;
+static const char *no_strings[] = { NULL };
+static const char **arguments = no_strings, **environment = no_strings;
 static size_t environment_count;
 static const char *working_directory = "/";
 static const char *executable; /* found when the container was created */
@@ -42,6 +43,13 @@ static const char *variable(const char *name_and_equals)
 		if (starts_with(environment[i], name_and_equals))
 			return environment[i] + length(name_and_equals);
 	return NULL;
+}
+
+static void op_arguments(const struct instruction *in)
+{
+	arguments = list_strings(&in->argument[0].list, 0);
+	if (!arguments)
+		fail(-ENOMEM, "arguments");
 }
 
 static void op_environment(const struct instruction *in)
@@ -118,9 +126,12 @@ static void op_home(const struct instruction *in)
 {
 	static struct text home;
 
+	if (environment == no_strings || environment[environment_count])
+		fail(0, "no room in the environment");
+	home.n = 0;
 	add(&home, "HOME=");
 	add(&home, home_of(in->argument[0].number));
-	environment[environment_count++] = home.s;
+	environment[environment_count] = home.s;
 }
 
 /* The kernel's own check of what execve would say of this file. */
@@ -154,6 +165,8 @@ static void op_find_executable(void)
 	const char *name = arguments[0], *at = variable("PATH=");
 	long err = 0;
 
+	if (!name)
+		fail(0, "no arguments");
 	for (const char *c = name; *c; c++)
 		if (*c == '/') {
 			err = executable_error(name);
@@ -608,8 +621,11 @@ static void op_handover(void)
 static void op_execute(void)
 {
 	struct text t = { .n = 0 };
-	long err = SYS(execve, executable, arguments, environment, 0, 0, 0);
+	long err;
 
+	if (!executable || !arguments[0])
+		fail(0, "nothing to execute");
+	err = SYS(execve, executable, arguments, environment, 0, 0, 0);
 	subject = "";
 	add(&t, "exec: \"");
 	add(&t, arguments[0]);

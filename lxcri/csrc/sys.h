@@ -25,7 +25,9 @@
 
 typedef unsigned long word;
 
-#if defined(__x86_64__)
+#if defined(LXCRI_INIT_FUZZED)
+static long sys6(long nr, word a, word b, word c, word d, word e, word f); /* a kernel in the same program */
+#elif defined(__x86_64__)
 static inline long sys6(long nr, word a, word b, word c, word d, word e, word f)
 {
 	long ret;

@@ -203,6 +203,15 @@ def test_namespaces(bundle: Bundle) -> None:
         assert os.readlink(f"/proc/{pid}/ns/pid_for_children") == os.readlink(f"/proc/{container.pid}/ns/pid")
 
 
+@pytest.mark.lxcri_only("runc chroots where there is no mount namespace")
+def test_container_without_linux(bundle: Bundle) -> None:
+    """All of `linux` is optional."""
+    del bundle.config["linux"], bundle.config["hostname"]
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] == "proc"]
+    container = bundle.container(*SLEEP).up()
+    assert shell(container, "echo here") == "here\n"
+
+
 @pytest.mark.lxcri_only("time namespaces came with runc 1.2")
 def test_time_namespace(bundle: Bundle) -> None:
     """The clock is the container's."""

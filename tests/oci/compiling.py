@@ -11,6 +11,8 @@ import pytest
 from lxcri.cgroup.layout import Layout
 from lxcri.compile import Host, Request, compile_plan
 from lxcri.errors import Error
+from lxcri.plan import Plan
+from lxcri.program import STAGES, encode
 from lxcri.spec import decode_config
 
 Json = dict[str, Any]
@@ -132,3 +134,22 @@ def as_json(plan: Any) -> Json:
     """What `lxcri plan` prints of it."""
     decoded: Json = msgspec.json.decode(msgspec.json.encode(plan))
     return decoded
+
+
+def program_of(plan: Plan) -> bytes:
+    """Its program, with no filter in it."""
+    return encode([plan.program[name] for name in STAGES])
+
+
+def check_plan(plan: Plan) -> None:
+    """What holds for every Plan."""
+    assert all("\n" not in key + value and "\0" not in key + value for key, value in plan.items)
+    single = [key for key, _ in plan.items if key not in ("lxc.mount.entry", "lxc.idmap")]
+    assert len(single) == len(set(single))
+    last = [name for name, _, _ in plan.program["start"]]
+    assert last.index("user") < last.index("handover") < last.index("execute") == len(last) - 1
+    numbers = [arguments[0] for stage in plan.program.values() for name, _, arguments in stage if name == "move"]
+    first = 4 + plan.host.terminal + plan.host.preserve_fds
+    assert sorted(numbers) == list(range(first, first + len(plan.host.trees)))
+    assert program_of(plan)
+    as_json(plan)

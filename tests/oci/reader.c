@@ -7,6 +7,7 @@
 extern void *malloc(unsigned long);
 extern void free(void *);
 extern int printf(const char *, ...);
+extern int fflush(void *);
 
 static bool read_all(unsigned char *to, size_t n)
 {
@@ -48,17 +49,16 @@ static uint64_t sum_argument(char kind, const struct argument *a)
 	return kind == 'n' ? a->number : sum;
 }
 
-static void try(const unsigned char *data, size_t size)
+/* Read it all, as the helper does that runs it. Returns what the reader says is wrong, NULL when nothing is. */
+static const char *walk(const unsigned char *data, size_t size, uint64_t *instructions, uint64_t *bytes)
 {
 	struct program program;
 	struct instruction in;
 	const char *wrong = read_program(data, size, &program);
 	uint64_t count = 0, sum = 0;
 
-	if (wrong) {
-		printf("%s\n", wrong);
-		return;
-	}
+	if (wrong)
+		return wrong;
 	for (unsigned int stage = 0; stage < STAGES; stage++)
 		for (size_t at = program.stage[stage]; at < program.stage[stage + 1];) {
 			const char *kinds;
@@ -70,7 +70,9 @@ static void try(const unsigned char *data, size_t size)
 			for (size_t i = 0; kinds[i]; i++)
 				sum += sum_argument(kinds[i], &in.argument[i]);
 		}
-	printf("ok %lu %lu\n", (unsigned long)count, (unsigned long)sum);
+	*instructions = count;
+	*bytes = sum;
+	return NULL;
 }
 
 int main(void)
@@ -79,10 +81,17 @@ int main(void)
 
 	while (read_all((unsigned char *)&size, sizeof(size))) {
 		unsigned char *data = malloc(size);
+		uint64_t count, sum;
+		const char *wrong;
 
 		if (!data || !read_all(data, size))
 			return 1;
-		try(data, size);
+		wrong = walk(data, size, &count, &sum);
+		if (wrong)
+			printf("%s\n", wrong);
+		else
+			printf("ok %lu %lu\n", (unsigned long)count, (unsigned long)sum);
+		fflush(NULL);
 		free(data);
 	}
 	return 0;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from oci.compiling import HYBRID, MINIMAL, V1, V2, Json, as_json, compiled, merged
+from oci.compiling import HYBRID, MINIMAL, V1, V2, Json, as_json, check_plan, compiled, merged, program_of
 
 import build_ffi
 from lxcri.bundle import load_bundle
@@ -25,7 +25,7 @@ from lxcri.errors import Error
 from lxcri.host import gather_host
 from lxcri.launch import HELPER
 from lxcri.plan import Builder, Plan, Tree
-from lxcri.program import STAGES, encode
+from lxcri.program import STAGES
 from lxcri.spec import decode_config, encode as encode_spec
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ with_samples = pytest.mark.skipif(not NAMES, reason="../shared/samples is not th
 
 def request_of(**properties: Any) -> Request:
     return Request(id="c1", bundle="/b", rootfs="/b/rootfs", directory="/run/lxcri/c1", **properties)
-
-
-def program_of(plan: Plan) -> bytes:
-    return encode([plan.program[name] for name in STAGES])
 
 
 def sample(name: str) -> bytes:
@@ -297,20 +293,6 @@ def outcome(document: Json, request: Request, host: Host) -> Plan | str:
         return compile_plan(decode_config(json.dumps(document).encode()), request, host)
     except Error as e:
         return str(e)
-
-
-def check_plan(plan: Plan) -> None:
-    """What holds for every Plan."""
-    assert all("\n" not in key + value and "\0" not in key + value for key, value in plan.items)
-    single = [key for key, _ in plan.items if key not in ("lxc.mount.entry", "lxc.idmap")]
-    assert len(single) == len(set(single))
-    last = [name for name, _, _ in plan.program["start"]]
-    assert last.index("user") < last.index("handover") < last.index("execute") == len(last) - 1
-    numbers = [arguments[0] for stage in plan.program.values() for name, _, arguments in stage if name == "move"]
-    first = 4 + plan.host.terminal + plan.host.preserve_fds
-    assert sorted(numbers) == list(range(first, first + len(plan.host.trees)))
-    assert program_of(plan)
-    as_json(plan)
 
 
 @settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,118 @@
+"""What the fuzzers start from: the configs of engines, `lxcri spec`'s, and every property that conformance.md has."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from typing import Any
+
+from oci.compiling import HYBRID, MINIMAL, Json, merged
+from oci.conformance import ROWS
+
+from lxcri.cli.commands import COMMANDS, FLAG, GLOBAL_OPTIONS
+from lxcri.compile import Host, Request, compile_plan
+from lxcri.errors import Error
+from lxcri.plan import Instruction, Plan
+from lxcri.program import CODES, OPERATIONS, STAGES, encode
+from lxcri.spec import decode_config
+from lxcri.verbs.spec import make_rootless, starting_point
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SAMPLES = os.path.join(os.path.dirname(CHECKOUT), "shared/samples")
+
+Program = dict[str, list[Instruction]]
+
+KINDS = dict(OPERATIONS)
+STRING_MAX = 2**16 - 1
+LIST_MAX = 255
+
+
+def configs() -> list[Json]:
+    """Documents that are right, or nearly so; of filters that are all alike only the first rules."""
+    found: list[Json] = [starting_point(unified=False), starting_point(unified=True), MINIMAL]
+    make_rootless(found[0], 1000, 1000)
+    if os.path.isdir(SAMPLES):
+        for name in sorted(os.listdir(SAMPLES)):
+            with open(f"{SAMPLES}/{name}", "rb") as file:
+                config = json.load(file)
+            if seccomp := config["linux"].get("seccomp"):
+                seccomp["syscalls"] = [{**rule, "names": rule["names"][:3]} for rule in seccomp["syscalls"][:5]]
+            found.append(config)
+    rows = [row for rows in ROWS.values() for row in rows.values()]
+    found.extend(merged(MINIMAL, merged(row.base or {}, row.config)) for row in rows if row.config is not None)
+    return [config for i, config in enumerate(found) if config not in found[:i]]
+
+
+def plans() -> list[Plan]:
+    """The Plans of those that have one."""
+    found = []
+    for config in configs():
+        request = Request(id="c1", bundle="/b", rootfs="/b/rootfs", directory="/run/lxcri/c1")
+        host = Host(layout=HYBRID, lsm=("apparmor", "selinux"))
+        try:
+            found.append(compile_plan(decode_config(json.dumps(config).encode()), request, host))
+        except Error:
+            continue
+    return found
+
+
+def programs() -> list[Program]:
+    """Programs of the helper: those of Plans, and two of each operation, with nothing before them."""
+    samples: dict[str, Any] = {"n": 1, "s": "/x", "N": [1, 2], "S": ["a", "b"]}
+    found: list[Program] = [plan.program for plan in plans()]
+    for name, kinds in OPERATIONS:
+        instruction = (name, "it", tuple(samples[kind] for kind in kinds))
+        found.append({stage: [instruction] * 2 if stage == "root" else [] for stage in STAGES})
+    return found
+
+
+def encoded_programs() -> list[bytes]:
+    """Inputs of reader.c."""
+    return [encode([program[name] for name in STAGES]) for program in programs()]
+
+
+def _short(kind: str, value: Any) -> bytes:
+    if kind == "n":
+        return struct.pack("<Q", value % 2**64)
+    if kind == "s":
+        data = (value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"))[:STRING_MAX]
+        return struct.pack("<H", len(data)) + data
+    return bytes([min(len(value), LIST_MAX)]) + b"".join(_short(kind.lower(), item) for item in value[:LIST_MAX])
+
+
+def _short_program(program: Program) -> bytes:
+    found = b""
+    for stage in STAGES:
+        instructions = program[stage][:LIST_MAX]
+        found += bytes([len(instructions)])
+        for name, subject, arguments in instructions:
+            found += bytes([CODES[name]]) + _short("s", subject)
+            found += b"".join(_short(kind, value) for kind, value in zip(KINDS[name], arguments, strict=True))
+    return found
+
+
+def runs() -> list[bytes]:
+    """Inputs of helper.c: each program as init, after a hook process, as the hook process and in exec."""
+    return [bytes([what]) + short for short in map(_short_program, programs()) for what in range(4)]
+
+
+def words() -> list[str]:
+    """Words that command lines are made of."""
+    options = [option for command in COMMANDS.values() for option in command.options] + list(GLOBAL_OPTIONS)
+    names = sorted({name for option in options for name in (option.name, option.short) if name})
+    values = "true false 1 0 yes 7 -1 json text x 5s 1m30s auto".split()
+    return [*COMMANDS, *(f"--{name}" for name in names), *(f"-{name}=" for name in names), *values, "--", "-", "", "-h"]
+
+
+def command_lines() -> list[list[str]]:
+    """Command lines as engines write them, and one with each option of each verb."""
+    found = [["--root", "/r", "--log", "/l", "--log-format", "json", "create", "-b", "/b", "--pid-file", "/p", "c1"]]
+    for command in COMMANDS.values():
+        arguments = [argument.keyword for argument in command.arguments]
+        found.append([command.name, *arguments])
+        found.extend(
+            [command.name, f"--{option.name}", *([] if option.kind is FLAG else ["7"]), *arguments]
+            for option in command.options
+        )
+    return found
