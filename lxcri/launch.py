@@ -74,10 +74,17 @@ def sealed_memory(name: str, data: bytes, *, executable: bool = False) -> int:
 
 
 def open_helper() -> int:
-    """lxcri-init in a sealed memfd: a container that gets hold of it cannot change it for others (CVE-2019-5736)."""
+    """
+    lxcri-init in a sealed memfd: a container that gets hold of it cannot change it for others (CVE-2019-5736).
+
+    Nor can it read it: in a user namespace the kernel then keeps the process closed to others from the first
+    instruction on, as one of the host's (CVE-2016-9962). Later it sees to that itself.
+    """
     try:
         with open(HELPER, "rb", 0) as file:
-            return sealed_memory("lxcri-init", file.readall(), executable=True)
+            fd = sealed_memory("lxcri-init", file.readall(), executable=True)
+            os.fchmod(fd, 0o111)
+            return fd
     except OSError as e:
         raise Error(f"{HELPER}: {reason(e)}") from e
 
@@ -497,6 +504,10 @@ class Launch:
             container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own
             container.set_config_item("lxc.hook.mount", hook)
         container.want_daemonize(False)
+        # Until it executes the helper liblxc's child has what we have, in joined namespaces in company (CVE-2016-9962).
+        self.entry.close()
+        if os.geteuid() == 0:  # else liblxc could not read its own /proc
+            linux.prctl(linux.PR_SET_DUMPABLE, 0)
         mode = "init-hooked" if host.pre_pivot else "init"
         container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
 

@@ -1,4 +1,4 @@
-"""A small root file system: static busybox, and a probe for single system calls."""
+"""A small root file system: static busybox, a probe for single system calls, and what an attacker would bring."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ APPLETS = [
     "truncate", "tty", "umount", "uname", "uniq", "wc", "which", "whoami", "xargs",
 ]  # fmt: skip
 
+PROGRAMS = ("probe", "attack")
+
 DIRECTORIES = ("bin", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr", "var")
 
 
@@ -26,16 +28,22 @@ class Skeleton:
         if busybox is None:
             raise FileNotFoundError("busybox: not installed (Debian: busybox-static)")
         self.busybox = os.path.join(directory, "busybox")
-        self.probe = os.path.join(directory, "probe")
         os.makedirs(directory)
         shutil.copy(busybox, self.busybox)
-        source = os.path.join(os.path.dirname(__file__), "probe.c")
+        self.programs = [self._compile(directory, name) for name in PROGRAMS]
+
+    @staticmethod
+    def _compile(directory: str, name: str) -> str:
+        """A static program of the C file beside this one; returns its path."""
+        program = os.path.join(directory, name)
+        source = os.path.join(os.path.dirname(__file__), f"{name}.c")
         subprocess.run(
-            ["cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-static", "-o", self.probe, source],
+            ["cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-static", "-o", program, source],
             check=True,
             timeout=60,
             env={"PATH": "/usr/bin:/bin", "TMPDIR": directory},
         )
+        return program
 
     def build(self, root: str) -> None:
         """Make a new root file system at ``root``."""
@@ -43,7 +51,8 @@ class Skeleton:
             os.makedirs(os.path.join(root, name))
         os.chmod(os.path.join(root, "tmp"), 0o1777)
         os.link(self.busybox, os.path.join(root, "bin/busybox"))
-        os.link(self.probe, os.path.join(root, "bin/probe"))
+        for program in self.programs:
+            os.link(program, os.path.join(root, "bin", os.path.basename(program)))
         for applet in APPLETS:
             os.symlink("busybox", os.path.join(root, "bin", applet))
         with open(os.path.join(root, "etc/passwd"), "w") as file:
