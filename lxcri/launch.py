@@ -146,6 +146,7 @@ class Launch:
             writes = self.plan.host.cgroup_writes
             self._record(self._intended_cgroup())  # from here on `delete` knows what to remove if we are killed
             self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id, writes)
+            self.cgroup.filtered = self.plan.host.device_filter is not None
             self._record(self.cgroup)
             self._make_resctrl_group()
             listener = self._listen()
@@ -162,7 +163,7 @@ class Launch:
         self._end_starter()
         for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
-        if self.plan.host.device_filter is not None:
+        if "devices" not in self.cgroup.dirs:
             self.cgroup.filter_devices(self.plan.host.device_filter)
         self._close_fds()
         if limits:
@@ -232,9 +233,10 @@ class Launch:
         self._fds.clear()
 
     def _intended_cgroup(self) -> Cgroup:
-        """The cgroup that will be made, if nobody makes a part of it meanwhile."""
+        """What of the cgroup will be made, if nobody makes a part of it meanwhile; the rest may be of others."""
         dirs = self.layout.directories(self.plan.host.cgroups_path, self.state.id)
-        return Cgroup(dirs, [path for path in dirs.values() if not os.path.lexists(path)])
+        missing = {name: path for name, path in dirs.items() if not os.path.lexists(path)}
+        return Cgroup(missing, list(missing.values()))
 
     def _record(self, cgroup: Cgroup) -> None:
         lines = cgroup.record()

@@ -81,13 +81,16 @@ class Cgroup:
 
     dirs: absolute directory by controller; UNIFIED for cgroup2
     made: those directories that we made, and their parents if we made them, parents first
+    filtered: whether cgroup2 has our device filter, which goes with a directory that we made, and must be taken
+        from another one
     """
 
-    __slots__ = ("dirs", "made")
+    __slots__ = ("dirs", "filtered", "made")
 
-    def __init__(self, dirs: dict[str, str], made: list[str] | None = None) -> None:
+    def __init__(self, dirs: dict[str, str], made: list[str] | None = None, *, filtered: bool = False) -> None:
         self.dirs = dirs
         self.made = made or []
+        self.filtered = filtered
 
     @classmethod
     def make(cls, layout: Layout, cgroups_path: str, id: str, writes: Iterable[Write] = ()) -> Cgroup:
@@ -229,6 +232,7 @@ class Cgroup:
             attach(self.dirs[UNIFIED], rules)
         elif UNIFIED in self.dirs:
             detach(self.dirs[UNIFIED])
+        self.filtered = rules is not None
 
     def _refusal(self, write: Write, error: OSError) -> str:
         directory = self.dirs[write.controller]
@@ -347,8 +351,16 @@ class Cgroup:
             pass
 
     def _thaw_for_death(self) -> None:
-        """Thaw v1's freezer, with the cgroups that the container made and froze: nothing dies in it."""
+        """
+        Thaw v1's freezer, with the cgroups that the container made and froze: nothing dies in it.
+
+        What is frozen on cgroup2 dies, but who used the cgroup again would be frozen.
+        """
         if "freezer" not in self.dirs:
+            try:
+                self.thaw()
+            except Error:  # it is gone
+                pass
             return
 
         def thaw(directory: int) -> None:
@@ -385,18 +397,13 @@ class Cgroup:
 
     def remove(self, *, parents: bool = False) -> None:
         """
-        Remove the container's cgroups that we made, and the ones made in them; what is gone is no error. One that
-        was there before gets rid of its device filter.
+        Remove the container's cgroups that we made, and the ones made in them; what is gone is no error.
 
         parents: also their parents, if they were made for this container and have no other cgroups: delete has
         to remove what create made (runtime.md, "Delete"). Raises Error if processes do not leave within 2
         seconds.
         """
         made = set(self.made)
-        if "devices" not in self.dirs and UNIFIED in self.dirs and self.dirs[UNIFIED] not in made:
-            from .bpf import detach
-
-            detach(self.dirs[UNIFIED])
         waiting = [path for path, _ in self._hierarchies() if path in made]
         deadline = time.monotonic() + PATIENCE
         sleep = FIRST_SLEEP
@@ -411,16 +418,21 @@ class Cgroup:
                     posix.rmdir(path)
                 except OSError:
                     pass
+        if self.filtered and self.dirs[UNIFIED] not in made:
+            self.filter_devices(None)
         self.made = []
 
     def record(self) -> list[str]:
-        """What `from_record` needs, as lines: whether we made it, its controllers, the directory; parents first."""
+        """What `from_record` needs, as lines: where it is from, its controllers, the directory; parents first."""
         names: dict[str, list[str]] = {}
         for name, path in self.dirs.items():
             names.setdefault(path, []).append(name or "unified")
-        made = set(self.made)
+        origins = dict.fromkeys(names, "found")
+        if self.filtered:
+            origins[self.dirs[UNIFIED]] = "filtered"
+        origins.update((path, "made") for path in self.made if path in names)
         return [f"parent - {path}" for path in self.made if path not in names] + [
-            f"{'made' if path in made else 'found'} {','.join(names[path])} {path}" for path in names
+            f"{origins[path]} {','.join(names[path])} {path}" for path in names
         ]
 
     @classmethod
@@ -431,6 +443,8 @@ class Cgroup:
             origin, names, path = line.split(" ", 2)
             if origin in ("made", "parent"):
                 cgroup.made.append(path)
+            elif origin == "filtered":
+                cgroup.filtered = True
             if origin != "parent":
                 cgroup.dirs.update(dict.fromkeys([UNIFIED if n == "unified" else n for n in names.split(",")], path))
         return cgroup

@@ -89,7 +89,11 @@ def run(
         if not state.cgroup:
             raise Error("the container has no cgroup")
         devices = ctx.cgroup_devices is not False
-        update(Cgroup.from_record(state.cgroup), wanted, detect(), devices=devices, warn=ctx.log.warn)
+        cgroup = Cgroup.from_record(state.cgroup)
+        update(cgroup, wanted, detect(), devices=devices, warn=ctx.log.warn)
+        if (lines := cgroup.record()) != state.cgroup:
+            state.cgroup = lines
+            entry.save(state)
     return 0
 
 

@@ -21,7 +21,7 @@ from oci.device_rules import last_match, some_rules
 from lxcri import linux
 from lxcri.cgroup import UNIFIED, bpf
 from lxcri.cgroup.devices import DeviceRule, essential_device_rules
-from lxcri.cgroup.fs import Cgroup
+from lxcri.cgroup.fs import Cgroup, read_text
 from lxcri.cgroup.layout import Layout
 from lxcri.errors import Error
 
@@ -230,8 +230,25 @@ def test_a_cgroup_that_was_there_loses_the_filter(machine: Machine, directory: s
     made = Cgroup.make(Layout({}, point), directory.removeprefix(point), "id")
     made.filter_devices([])
     assert filters(directory)
-    Cgroup.from_record(made.record()).remove(parents=True)
+    later = Cgroup.from_record(made.record())
+    assert later.filtered
+    later.remove(parents=True)
     assert filters(directory) == []
+
+
+def test_a_failed_create_takes_no_filter_of_another_container(directory: str) -> None:
+    """The cgroup is in use: what holds there holds on."""
+    point = cgroup.mounts()[UNIFIED]
+    bpf.attach(directory, [])
+    pid = forked(directory, signal.pause)
+    process.wait_for(lambda: read_text(f"{directory}/cgroup.procs"), "the process")
+    try:
+        with pytest.raises(Error, match="is in use: it holds a process"):
+            Cgroup.make(Layout({}, point), directory.removeprefix(point), "id")
+        assert len(filters(directory)) == 1
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        process.reap(pid)
 
 
 def test_a_cgroup_that_is_gone_is_no_error(directory: str) -> None:

@@ -162,7 +162,7 @@ LIMITS: dict[str, tuple[dict[str, Any], tuple[str, str, str], tuple[str, str]]] 
         ("memory", "memory.memsw.limit_in_bytes", UNLIMITED),
         ("memory.swap.max", "max"),
     ),
-    "cpu.shares": ({"cpu": {"shares": 512}}, ("cpu", "cpu.shares", "512"), ("cpu.weight", "20")),
+    "cpu.shares": ({"cpu": {"shares": 262144}}, ("cpu", "cpu.shares", "262144"), ("cpu.weight", "10000")),
     "cpu.quota": (
         {"cpu": {"quota": 50000, "period": 200000}},
         ("cpu", "cpu.cfs_quota_us", "50000"),
