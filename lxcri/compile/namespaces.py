@@ -22,7 +22,7 @@ TYPES = {
 JOINED_BY_LIBLXC = ("user", "mount")
 """Types that liblxc's own process must stay out of. With one of them it makes a new cgroup namespace too."""
 
-JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup")
+JOINED_BY_STARTER = ("network", "ipc", "uts", "pid", "cgroup", "time")
 """Types that a process can join before it has liblxc clone init, which then is born in them."""
 
 NO_ID = 2**32 - 1
@@ -80,9 +80,6 @@ def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
             continue
         if not namespace.path.startswith("/"):
             raise Error(f'{subject}: path "{namespace.path}" is not absolute')
-        if namespace.type not in (*JOINED_BY_STARTER, *JOINED_BY_LIBLXC):
-            what = f"joining an existing {namespace.type} namespace is not supported"
-            raise Error(f'{subject}: path "{namespace.path}": {what}')
         builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
         if namespace.type in JOINED_BY_LIBLXC:
             builder.item(f"lxc.namespace.share.{name}", namespace.path, f"{subject}: path")

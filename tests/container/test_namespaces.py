@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,14 @@ FILES = {
     "user": "user",
     "time": "time",
 }
-UNSHARE = {"network": "--net", "ipc": "--ipc", "uts": "--uts", "cgroup": "--cgroup", "mount": "--mount"}
+UNSHARE = {
+    "network": ["--net"],
+    "ipc": ["--ipc"],
+    "uts": ["--uts"],
+    "cgroup": ["--cgroup"],
+    "mount": ["--mount"],
+    "time": ["--time", "--boottime", "100000"],
+}
 
 
 def identity(pid: int | str, kind: str) -> str:
@@ -37,9 +45,12 @@ def identity(pid: int | str, kind: str) -> str:
 @contextlib.contextmanager
 def holder(kind: str) -> Iterator[int]:
     """A process in a new namespace of this type; gives its pid."""
-    command = subprocess.Popen(["unshare", UNSHARE[kind], "sleep", "100"])
+    command = subprocess.Popen(["unshare", *UNSHARE[kind], "sleep", "100"])
+    file = "time_for_children" if kind == "time" else FILES[kind]
     try:
-        process.wait_for(lambda: identity(command.pid, kind) != identity("self", kind), f"a new {kind} namespace")
+        process.wait_for(
+            lambda: os.readlink(f"/proc/{command.pid}/ns/{file}") != identity("self", kind), f"a new {kind} namespace"
+        )
         yield command.pid
     finally:
         command.kill()
@@ -84,6 +95,22 @@ def test_pid_namespace_is_joined_by_path(bundle: Bundle) -> None:
     assert "NSpid:" in container.proc("status")
     fields = dict(line.split(":\t", 1) for line in container.proc("status").splitlines())
     assert int(fields["NSpid"].split()[1]) > 1
+
+
+@pytest.mark.runc_differs("1.1 does not know time namespaces")
+@pytest.mark.parametrize("user", [False, True])
+def test_time_namespace_is_joined_by_path(bundle: Bundle, user: bool) -> None:
+    """The clocks are those of the other container."""
+    bundle.config["ociVersion"] = "1.1.0"
+    if user:
+        bundle.user_namespace()
+    with holder("time") as pid:
+        path = f"/proc/{pid}/ns/time_for_children"
+        bundle.namespace("time", path=path)
+        container = bundle.shell("cat /proc/uptime; exec sleep 100").up()
+        assert identity(container.pid, "time") == os.readlink(path)
+        uptime = float(container.wait_output(" ").split()[0])
+    assert 100000 < uptime - time.clock_gettime(time.CLOCK_BOOTTIME) + 1 < 100100
 
 
 def test_joining_leaves_other_namespaces_new(bundle: Bundle) -> None:

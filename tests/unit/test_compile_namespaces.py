@@ -93,10 +93,6 @@ def test_no_mount_namespace() -> None:
         (namespaces("pid", mount="ns"), 'linux.namespaces[1]: path "ns" is not absolute'),
         (namespaces("mount", user="./ns"), 'linux.namespaces[1]: path "./ns" is not absolute'),
         (namespaces("mount", user="/a\nb"), "linux.namespaces[1]: path: a line break"),
-        (
-            namespaces("mount", time=PATH),
-            f'linux.namespaces[1]: path "{PATH}": joining an existing time namespace is not supported',
-        ),
         (namespaces("pid", "user"), "linux.namespaces: a user namespace needs a mount namespace too"),
     ],
 )
