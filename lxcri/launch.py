@@ -40,11 +40,16 @@ SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
 MFD_EXEC = 0x10
 HELLO_SECONDS = 60.0
-"""How long liblxc may take until the helper runs. Its own errors end it; its known hangs (a child that dies in the
-middle of a handshake) do not."""
+"""How long liblxc may take until the helper runs."""
+GLANCE_SECONDS = 0.25
+"""After which to look, and look again, whether liblxc waits for a child that is dead: in the middle of some of their
+handshakes it does so for ever."""
+FALSE_ALARM = "Can't open /dev/null"
+"""What liblxc logs as an error of every container that has no /dev/null before its mounts are made."""
 DEATH_SECONDS = 5.0
 OTHER_DESCRIPTORS = 64
 """How many, beside those of mount sources, this process and the helper have open; ample."""
+KILLED = "the container's init was killed before it was ready"
 PATH_WITHOUT_PROGRAMS = "/nonexistent"
 """liblxc run by root demands entries in /etc/subuid if it finds newuidmap on PATH."""
 
@@ -351,9 +356,8 @@ class Launch:
 
     def _guide(self, descriptors: list[int]) -> None:
         """The conversation with the helper, until it is ready."""
-        self._channel.outer.settimeout(HELLO_SECONDS)
         if self.plan.host.pre_pivot:
-            hook = self._expect(HOOK)
+            hook = self._expect_of_liblxc(HOOK, HELLO_SECONDS)
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
             self._meet(_parent(hook))
@@ -361,11 +365,9 @@ class Launch:
             self._move_devices()
             self._run_hooks()
             self._channel.send_state(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
-            self._channel.outer.settimeout(None)  # createContainer hooks have time-outs of their own
-            self._expect(HELLO)
+            self._expect_of_liblxc(HELLO)  # createContainer hooks have time-outs of their own
         else:
-            self._meet(self._expect(HELLO))
-        self._channel.outer.settimeout(None)
+            self._meet(self._expect_of_liblxc(HELLO, HELLO_SECONDS))
         self._channel.send_descriptors(descriptors)
         if not self.plan.host.pre_pivot:
             self._place(self.state.pid)
@@ -375,10 +377,13 @@ class Launch:
 
     def _meet(self, pid: int) -> None:
         """Init is this process: it waits for our word, so its pid cannot become another's before we hold it."""
-        self.pidfd = os.pidfd_open(pid)
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise Error(KILLED) from None
         start_time = process_start_time(pid)
         if start_time is None:
-            raise ClosedError
+            raise Error(KILLED)
         self.state.pid, self.state.start_time = pid, start_time
         self.entry.write("state.json", oci_state_json(self.state, "creating", pid) + b"\n")
 
@@ -414,10 +419,25 @@ class Launch:
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
-        try:
-            return self._channel.expect(kind, self.ctx.log.warn)[0]
-        except TimeoutError:
-            raise Error(f"liblxc did not start the container within {HELLO_SECONDS:.0f} seconds") from None
+        return self._channel.expect(kind, self.ctx.log.warn)[0]
+
+    def _expect_of_liblxc(self, kind: bytes, seconds: float = 0) -> int:
+        """The same, from a process that liblxc has still to start, within this time if it is not 0."""
+        self._channel.outer.settimeout(GLANCE_SECONDS)
+        dead: set[int] = set()
+        glances = 0
+        while True:
+            try:
+                pid = self._expect(kind)
+                self._channel.outer.settimeout(None)
+                return pid
+            except TimeoutError:
+                glances += 1
+            if glances * GLANCE_SECONDS == seconds:
+                raise Error(f"liblxc did not start the container within {seconds:.0f} seconds")
+            before, dead = dead, {child for child in self._children_of_starter() if process_start_time(child) is None}
+            if before & dead:
+                raise Error(KILLED)
 
     def _kill_children_of_starter(self) -> None:
         """
@@ -429,13 +449,16 @@ class Launch:
             return
         os.kill(self._starter, signal.SIGSTOP)
         os.waitid(os.P_PID, self._starter, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        for pid in self._children_of_starter():
+            os.kill(pid, signal.SIGKILL)
+
+    def _children_of_starter(self) -> list[int]:
+        """Pids of the processes that liblxc has started and not yet reaped."""
         try:
             with open(f"/proc/{self._starter}/task/{self._starter}/children", "rb", 0) as file:
-                children = file.readall().split()
+                return [int(pid) for pid in file.readall().split()]
         except OSError:
-            return
-        for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
+            return []
 
     def _end_starter(self) -> None:
         """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
@@ -447,8 +470,10 @@ class Launch:
     def _starter_failure(self) -> Error:
         """Why there is no container: the first error that liblxc logged; what follows it is its consequence."""
         data = os.pread(self._log, 1 << 16, 0)
-        lines = [_reworded(line) for line in lxcffi.log.errors(data)]
-        return Error(f"liblxc: {lines[0]}" if lines else "liblxc could not start the container, and does not say why")
+        lines = [_reworded(line) for line in lxcffi.log.errors(data) if FALSE_ALARM not in line]
+        if lines:
+            return Error(f"liblxc: {lines[0]}")
+        return Error(KILLED if self.pidfd >= 0 else "liblxc could not start the container, and does not say why")
 
     def _run_starter(self, runtime: int, helper: int, joins: list[int]) -> NoReturn:
         """The forked child: become what liblxc expects of a process that starts a container, and start it."""
