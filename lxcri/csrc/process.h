@@ -210,6 +210,15 @@ static void op_find_executable(void)
 	fail(0, path.s);
 }
 
+/* Ids without a mapping, read-only file systems, files of another user namespace: they stay as they are. */
+static void give(int fd, uint64_t uid, uint64_t gid, const char *what)
+{
+	long err = SYS(fchown, fd, uid, gid, 0, 0, 0);
+
+	if (err && err != -EINVAL && err != -EPERM && err != -EROFS)
+		fail(err, what);
+}
+
 /* A pty of the container's own devpts: its master goes to the console socket, its slave is stdio. */
 static void op_console(const struct instruction *in)
 {
@@ -236,7 +245,7 @@ static void op_console(const struct instruction *in)
 	console_slave = (int)check(SYS(ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC, 0, 0, 0), "terminal");
 	if (size.rows || size.cols)
 		check(SYS(ioctl, master, TIOCSWINSZ, &size, 0, 0, 0), "consoleSize");
-	check(SYS(fchown, console_slave, in->argument[3].number, -1, 0, 0, 0), "terminal");
+	give(console_slave, in->argument[3].number, (word)-1, "terminal");
 
 	if (in->argument[4].number) {
 		target = (int)check(make_file("dev/console"), "/dev/console");
@@ -491,16 +500,12 @@ static void give_stdio(uint64_t uid, uint64_t gid)
 {
 	for (int fd = 0; fd < 3; fd++) {
 		struct statx st;
-		long err;
 
 		if (sys_statx(fd, "", AT_EMPTY_PATH, &st) || st.stx_uid == uid)
 			continue;
 		if ((st.stx_mode & S_IFMT) == S_IFCHR && same_device(&st, DEV_NULL_MAJOR, DEV_NULL_MINOR))
 			continue;
-		err = SYS(fchown, fd, uid, gid, 0, 0, 0);
-		/* ids without a mapping, read-only file systems, files of another user namespace: they stay as they are */
-		if (err && err != -EINVAL && err != -EPERM && err != -EROFS)
-			fail(err, "owner of stdio");
+		give(fd, uid, gid, "owner of stdio");
 	}
 }
 

@@ -28,8 +28,9 @@ CREATE_STOPS = [  # a system call of `create`, and which one of its kind
 ]
 FAMILY_STOPS = [  # of whichever process comes to it first: the runtime, liblxc's, the helper
     ("setns", 1), ("unshare", 1), ("unshare", 2), ("pivot_root", 1), *(("mount", n) for n in range(1, 6)),
-    ("umount2", 1), ("setsid", 1), ("sethostname", 1), ("keyctl", 1), ("getsockname", 1), ("execve", 2), ("mknodat", 1), ("mknodat", 4),
-    ("symlinkat", 2), ("openat2", 3), ("openat2", 20), ("dup3", 1), ("close_range", 2), ("signalfd4", 1), ("ppoll", 1),
+    ("umount2", 1), ("setsid", 1), ("sethostname", 1), ("keyctl", 1), ("getsockname", 1), ("execve", 2),
+    ("mknodat", 1), ("mknodat", 4), ("symlinkat", 2), ("openat2", 3), ("openat2", 20), ("dup3", 1),
+    ("close_range", 2), ("signalfd4", 1), ("ppoll", 1),
 ]  # fmt: skip
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")

@@ -56,6 +56,21 @@ def test_all_three_are_the_terminal(tty_bundle: Bundle, server: ConsoleSocket) -
     assert "0" in out.split("all\r\n")[1].split()
 
 
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_read_only_devpts(tty_bundle: Bundle, server: ConsoleSocket, uid: int) -> None:
+    """A terminal in it cannot be given to the user, and is used all the same."""
+    (devpts,) = [mount for mount in tty_bundle.config["mounts"] if mount["type"] == "devpts"]
+    devpts["options"].append("ro")
+    tty_bundle.process["user"] = {"uid": uid, "gid": uid}
+    container = tty_bundle.shell("read line; echo got-$line")
+    container.create("--console-socket", server.path)
+    with server.receive() as terminal:
+        container.start()
+        terminal.write("typed\n")
+        assert "got-typed\r\n" in terminal.read_to_end()
+        container.wait()
+
+
 def test_terminal_is_controlling(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """/dev/tty can be opened, ^C is SIGINT for the foreground process group."""
     container = tty_bundle.shell("trap 'echo interrupted; exit 3' INT; echo up >/dev/tty; while :; do sleep 1; done")
