@@ -67,7 +67,7 @@ class Execution:
         self._channel.expect(HELLO, self.ctx.log.warn)
         self._set_affinity(initial, "initial")
         if cgroup is not None:
-            cgroup.place(self.pid)
+            cgroup.place(self.pid, beside=self._init)
         self._set_affinity(final, "final")
         if process.oom_score_adj is not None:
             subject = f"process.oomScoreAdj: {process.oom_score_adj}"

@@ -168,6 +168,8 @@ class Launch:
         self._end_starter()
         for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
+        if self.plan.host.cgroup_owner >= 0:
+            self.cgroup.give(self.plan.host.cgroup_owner)
         if "devices" not in self.cgroup.dirs:
             self.cgroup.filter_devices(self.plan.host.device_filter)
         self._close_fds()

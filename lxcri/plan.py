@@ -73,6 +73,7 @@ class HostPart(Part):
         cgroups_path: linux.cgroupsPath.
         cgroup_writes: limits, in the order to be written.
         device_filter: rules of cgroup2's device filter; None for none.
+        cgroup_owner: uid on the host that gets the container's cgroup of cgroup2; -1 for none.
         runtime_hooks: prestart and createRuntime.
         pre_pivot: whether mounts are made by a hook of liblxc, before the pivot, because hooks must see them then.
         proc_directory: where liblxc mounts the proc that the helper is executed from.
@@ -95,6 +96,7 @@ class HostPart(Part):
     cgroups_path: str = ""
     cgroup_writes: list[Write] = []
     device_filter: list[DeviceRule] | None = None
+    cgroup_owner: int = -1
     runtime_hooks: list[tuple[str, Hook]] = []
     pre_pivot: bool = False
     own_mount_namespace: bool = True

@@ -29,6 +29,9 @@ FREEZE_BEFORE_SIGNAL = 0.02  # seconds; enough for all but what sleeps in the ke
 RACES = 100  # times that others may remove a parent while we make its child
 BATCH = 200  # pidfds held at once
 
+DELEGATED = "/sys/kernel/cgroup/delegate"
+"""Names of the files that belong to who may use a cgroup as the root of others."""
+
 CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 
 _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
@@ -185,13 +188,56 @@ class Cgroup:
         if needed and layout.unified and UNIFIED in self.dirs:
             _hand_down(needed, layout.unified, self.dirs[UNIFIED])
 
-    def place(self, pid: int) -> None:
-        """Move a process into the cgroup, in every hierarchy; raises Error."""
-        for path, _ in self._hierarchies():
+    def place(self, pid: int, *, beside: int | None = None) -> None:
+        """
+        Move a process into the cgroup, in every hierarchy; raises Error.
+
+        beside: the container's init, whose own cgroup of cgroup2 is taken where the container, as systemd does, has
+            moved into cgroups that it made in the one that it was given: that then holds no processes
+        """
+        for path, name in self._hierarchies():
             try:
-                write_text(path + "/cgroup.procs", str(pid))
+                self._place(pid, path, beside if name == UNIFIED else None)
             except OSError as e:
-                raise Error(f'cgroup: move process {pid} to "{path}": {reason(e)}') from e
+                text = f'cgroup: move process {pid} to "{path}": {reason(e)}'
+                if e.errno == EOPNOTSUPP:
+                    text += f" (it is {_type_of(path)})"
+                raise Error(text) from e
+
+    @staticmethod
+    def _place(pid: int, path: str, beside: int | None) -> None:
+        try:
+            write_text(path + "/cgroup.procs", str(pid))
+        except OSError as e:
+            if e.errno != EBUSY or beside is None:
+                raise
+            from .layout import directory_of
+
+            below = directory_of(beside)
+            if not below.startswith(path + "/"):
+                raise
+            write_text(below + "/cgroup.procs", str(pid))
+
+    def give(self, uid: int) -> None:
+        """
+        Let a user make cgroups in the one of cgroup2, and move processes to them (cgroups(7), "Delegation").
+
+        uid: as the host sees it. Raises Error.
+        """
+        path = self.dirs[UNIFIED]
+        try:
+            names = read_text(DELEGATED).split()
+        except FileNotFoundError:
+            names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+        try:
+            posix.chown(path, uid, -1)
+            for name in names:
+                try:
+                    posix.chown(f"{path}/{name}", uid, -1)
+                except FileNotFoundError:  # of a controller that it does not have
+                    continue
+        except OSError as e:
+            raise Error(f'cgroup: give "{path}" to user {uid}: {reason(e)}') from e
 
     def apply(self, writes: Iterable[Write]) -> list[str]:
         """
@@ -536,7 +582,17 @@ def _hand_down(controllers: set[str], top: str, path: str) -> None:
         text = f'cgroup: enable {", ".join(sorted(controllers))} in "{file}": {reason(e)}'
         if e.errno == EBUSY:
             text += " (cgroup2 wants no processes in a cgroup that hands controllers down)"
+        elif e.errno == EOPNOTSUPP:
+            text += f" (it is {_type_of(file.rpartition('/')[0])})"
         raise Error(text) from e
+
+
+def _type_of(path: str) -> str:
+    """What kind of cgroup2 it is, for an error's text (cgroups(7), "Thread mode")."""
+    try:
+        return read_text(path + "/cgroup.type").strip()
+    except OSError:  # the root has none
+        return "no domain"
 
 
 def _subdirectories(fd: int) -> list[str]:

@@ -152,6 +152,11 @@ def detect() -> Layout:
     return layout
 
 
+def directory_of(pid: int) -> str:
+    """A process's directory of cgroup2, "" if there is none; raises OSError."""
+    return Layout.parse(read_text("/proc/self/mountinfo"), read_text(f"/proc/{pid}/cgroup")).own.get(UNIFIED, "")
+
+
 class HierarchyMount:
     """
     One directory of a container's /sys/fs/cgroup.

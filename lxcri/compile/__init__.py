@@ -80,6 +80,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             cgroups_path=spec.linux.cgroups_path or "",
             cgroup_writes=cgroup_writes,
             device_filter=device_filter,
+            cgroup_owner=cgroups.owner(spec, host),
             runtime_hooks=runtime_hooks,
             pre_pivot=pre_pivot,
             own_mount_namespace=namespaces.is_present(spec, "mount"),

@@ -1,13 +1,16 @@
 """config-linux.md, "Control groups": limits, and what a mount of type cgroup shows."""
 
+from posixpath import normpath
+
 from ..cgroup import UNIFIED
 from ..cgroup.devices import DeviceRule
-from ..cgroup.layout import container_mounts
+from ..cgroup.layout import STANDARD_PLACE, container_mounts
 from ..cgroup.resources import compile_resources as compile_limits, device_filter
 from ..cgroup.write import Write
 from ..errors import Error
 from ..plan import Builder, Tree
 from ..spec import Resources, Spec
+from .namespaces import host_id, id_mappings, is_new, is_present
 from .options import ATTR_RDONLY, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, Options, attributes_of
 from .request import Host, Request
 
@@ -28,6 +31,25 @@ def compile_resources(
         devices = False
     writes = compile_limits(resources, host.layout, devices=devices, warn=builder.warn)
     return writes, device_filter(resources, host.layout) if devices else None
+
+
+def owner(spec: Spec, host: Host) -> int:
+    """
+    The uid on the host that the container's cgroup belongs to; -1 to leave it as it is ("Cgroup ownership").
+
+    On v1 delegation is not safe, and what the container sees of a hybrid layout is v1.
+    """
+    assert spec.process is not None
+    if host.layout.mode != "v2" or not is_new(spec, "cgroup"):
+        return -1
+    for mount in spec.mounts:
+        destination = normpath("/" + mount.destination.lstrip("/"))
+        if mount.source == "cgroup" and destination == STANDARD_PLACE and "ro" not in mount.options:
+            uid = spec.process.user.uid
+            if is_present(spec, "user"):
+                return host_id(id_mappings(spec, host)[0], uid)
+            return uid or -1  # root's it is anyway
+    return -1
 
 
 def compile_mount(

@@ -259,10 +259,6 @@ def test_a_cgroup_that_is_gone_is_no_error(directory: str) -> None:
 
 # ---------------------------------------------------------------------------- containers that see cgroup2 alone
 
-V1_POINTS = sorted({point for controller, point in cgroup.mounts().items() if controller})
-WITHOUT_V1 = ["unshare", "--mount", "sh", "-c", f'umount -n {" ".join(V1_POINTS)} && exec "$@"', "sh"]
-CGROUP2_ALONE = WITHOUT_V1 if V1_POINTS else []
-
 PROBE = """
 cd /tmp
 try() { if (eval "$2") 2>/dev/null; then echo "$1 yes"; else echo "$1 no"; fi; }
@@ -289,13 +285,13 @@ def container(bundle: Bundle) -> Container:
 
 
 def up(container: Container) -> None:
-    container.create(wrapper=CGROUP2_ALONE)
+    container.create(wrapper=cgroup.only_v2())
     container.start()
 
 
 def update(container: Container, rules: list[dict[str, object]]) -> None:
     path = container.bundle.file("resources.json", json.dumps({"devices": rules}))
-    container.runtime.call("update", "--resources", path, container.id, wrapper=CGROUP2_ALONE).ok()
+    container.runtime.call("update", "--resources", path, container.id, wrapper=cgroup.only_v2()).ok()
 
 
 KMSG = {"type": "c", "major": 1, "minor": 11}
@@ -330,7 +326,7 @@ def test_a_refused_filter_leaves_nothing(container: Container) -> None:
     container.bundle.resources["devices"] = [
         {"allow": True, "access": "r", "type": "c", "major": n, "minor": n} for n in range(20000)
     ]
-    result = container.attempt_create(wrapper=CGROUP2_ALONE)
+    result = container.attempt_create(wrapper=cgroup.only_v2())
     assert result.returncode == 1
     with contextlib.suppress(FileNotFoundError):
         assert container.id not in os.listdir(container.runtime.root)

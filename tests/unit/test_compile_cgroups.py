@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from oci.compiling import HYBRID, NONE, V1, V2, Json, change, compiled, refusal
+from oci.compiling import HYBRID, NONE, V1, V2, Json, change, compiled, mounts, namespaces, refusal
 
 from lxcri.cgroup import UNIFIED
 from lxcri.cgroup.devices import DeviceRule, essential_device_rules
@@ -117,6 +117,42 @@ def test_no_device_filter_from_a_user_namespace() -> None:
         assert (
             "linux.resources.devices is not applied: in a user namespace nothing can restrict devices" in plan.warnings
         )
+
+
+CGROUP_MOUNT = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "rw"]}
+MAPPINGS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+USER_NAMESPACE = {"uidMappings": MAPPINGS, "gidMappings": MAPPINGS}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "uid", "mount", "layout", "owner"),
+    [
+        (("user", "cgroup"), 0, {}, V2, 100000),
+        (("user", "cgroup"), 1000, {}, V2, 101000),
+        (("user", "cgroup"), 0, {"destination": "/sys//fs/./cgroup/"}, V2, 100000),
+        (("user", "cgroup"), 0, {"options": ["ro"]}, V2, -1),
+        (("user", "cgroup"), 0, {"source": "cgroup2"}, V2, -1),
+        (("user", "cgroup"), 0, {"destination": "/elsewhere"}, V2, -1),
+        (("user",), 0, {}, V2, -1),
+        (("user", "cgroup"), 0, {}, HYBRID, -1),
+        (("user", "cgroup"), 0, {}, V1, -1),
+        (("cgroup",), 1000, {}, V2, 1000),
+        (("cgroup",), 0, {}, V2, -1),
+    ],
+)
+def test_owner(kinds: tuple[str, ...], uid: int, mount: Json, layout: Layout, owner: int) -> None:
+    """config-linux.md, "Cgroup ownership": its user's, where it may use the cgroup as the root of others."""
+    linux = namespaces("mount", "pid", *kinds)["linux"]
+    if "user" in kinds:
+        linux |= USER_NAMESPACE
+    fragment = {"linux": linux, **mounts(CGROUP_MOUNT | mount), "process": {"user": {"uid": uid, "gid": 7}}}
+    assert compiled(fragment, layout=layout).host.cgroup_owner == owner
+
+
+def test_owner_in_a_joined_cgroup_namespace() -> None:
+    """That is another container's."""
+    linux = namespaces("mount", "pid", "user", cgroup="/proc/1/ns/cgroup")["linux"] | USER_NAMESPACE
+    assert compiled({"linux": linux, **mounts(CGROUP_MOUNT)}, layout=V2).host.cgroup_owner == -1
 
 
 @pytest.mark.parametrize(
