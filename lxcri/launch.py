@@ -279,12 +279,12 @@ class Launch:
         return fd
 
     def _spare_the_host(self, joins: list[int]) -> None:
-        """The host keeps its name and its root, by whatever path its own namespaces are named."""
+        """The host's own namespaces are joined, by whatever path, only where nothing in them is to change."""
         for fd, join in zip(joins, self.plan.host.joins, strict=True):
-            for kind, file, changed in (("uts", "uts", bool(self.plan.host.uts_name)), ("mount", "mnt", True)):
-                if join.type == kind and changed and os.path.samestat(os.fstat(fd), os.stat(f"/proc/self/ns/{file}")):
-                    what = "hostname: " if kind == "uts" else ""
-                    raise Error(f'{what}{join.subject}: path "{join.path}": the {kind} namespace of the host')
+            if join.changes and os.path.samestat(os.fstat(fd), os.stat(f"/proc/self/ns/{TYPES[join.type][0]}")):
+                raise Error(
+                    f'{join.changes}: {join.subject}: path "{join.path}": the {join.type} namespace of the host'
+                )
 
     def _give_stdio(self) -> None:
         """In a user namespace the helper has no right to hand the streams of the host to the container's user."""

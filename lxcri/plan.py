@@ -47,12 +47,17 @@ class Tree(Part):
 
 
 class Join(Part):
-    """An existing namespace to join, and the CLONE_NEW* flag of the type that it must have."""
+    """An existing namespace to join, and the CLONE_NEW* flag of the type that it must have.
+
+    Args:
+        changes: the property that changes something in it, so that it must not be the host's own; "" for none.
+    """
 
     subject: str
     type: str
     flag: int
     path: str
+    changes: str = ""
 
 
 class HostPart(Part):
@@ -141,6 +146,12 @@ class Builder:
         """Have a tree taken; return its number for `move`."""
         self.trees.append(tree)
         return self.first_tree + len(self.trees) - 1
+
+    def change(self, namespace: str, subject: str) -> None:
+        """Note that this property changes something in the container's namespace of a type."""
+        for join in self.joins:
+            if join.type == namespace:
+                join.changes = subject
 
     def warn(self, text: str) -> None:
         """Have a warning written to the log."""

@@ -75,7 +75,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
                 namespaces.host_id(gids, spec.process.user.gid),
             ),
             time_offsets=namespaces.time_offsets(spec),
-            net_devices=net_devices.compile_net_devices(spec),
+            net_devices=net_devices.compile_net_devices(builder, spec),
             intel_rdt=intel_rdt.compile_intel_rdt(builder, spec),
             cgroups_path=spec.linux.cgroups_path or "",
             cgroup_writes=cgroup_writes,

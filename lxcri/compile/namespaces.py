@@ -83,6 +83,7 @@ def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
         builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
         if namespace.type in JOINED_BY_LIBLXC:
             builder.item(f"lxc.namespace.share.{name}", namespace.path, f"{subject}: path")
+    builder.change("mount", "mounts")
     if "mount" not in seen:
         clone.append(TYPES["mount"][0])  # for the set-up alone
         if "user" in seen:
@@ -155,6 +156,8 @@ def _compile_names(builder: Builder, spec: Spec) -> str:
             raise Error(f"{kind}: not possible without a UTS namespace of the container's own")
         if value and len(value.encode()) > 64:
             raise Error(f"{kind}: longer than 64 bytes")
+        if value:
+            builder.change("uts", kind)
     if spec.domainname:
         builder.add("root", "domainname", "domainname", spec.domainname)
     if not spec.hostname:

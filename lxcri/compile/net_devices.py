@@ -1,6 +1,7 @@
 """config-linux.md, "Network Devices": which device gets which name."""
 
 from ..errors import Error
+from ..plan import Builder
 from ..spec import Spec
 from .namespaces import is_present
 
@@ -9,7 +10,7 @@ NAME_MAX = 15
 TEMPLATE = "%d"
 
 
-def compile_net_devices(spec: Spec) -> dict[str, str]:
+def compile_net_devices(builder: Builder, spec: Spec) -> dict[str, str]:
     """Names in the container by the devices' names on the host; raises Error."""
     if spec.linux is None or not spec.linux.net_devices:
         return {}
@@ -26,6 +27,7 @@ def compile_net_devices(spec: Spec) -> dict[str, str]:
         if is_name(name) and name in names.values():
             raise Error(f'{subject}: name "{name}": another device gets it too')
         names[host_name] = name
+        builder.change("network", subject)
     return names
 
 

@@ -96,6 +96,7 @@ def compile_sysctl(builder: Builder, spec: Spec) -> None:
             raise Error(f"{subject}: not permitted without a {namespace} namespace of the container's own")
         if (name, True) in (("kernel.hostname", bool(spec.hostname)), ("kernel.domainname", bool(spec.domainname))):
             raise Error(f"{subject}: in conflict with {name.removeprefix('kernel.')}")
+        builder.change(namespace, subject)
         builder.add("root", "sysctl", subject, file, value)
 
 

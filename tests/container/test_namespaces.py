@@ -272,6 +272,15 @@ def test_hostname_for_the_hosts_uts_namespace_by_path_is_refused(bundle: Bundle)
     bundle.run().refused("hostname", where="hostname")
 
 
+@pytest.mark.lxcri_only("runc sets the host's, or does not know domainname")
+def test_domainname_for_the_hosts_uts_namespace_by_path_is_refused(bundle: Bundle) -> None:
+    """As the host's name."""
+    bundle.config.pop("hostname")
+    bundle.config["domainname"] = "domain"
+    bundle.namespace("uts", path=f"/proc/{os.getpid()}/ns/uts")
+    bundle.run().refused("domainname", where="domainname")
+
+
 def test_hostname_too_long_is_refused(bundle: Bundle) -> None:
     """The kernel takes 64 bytes."""
     bundle.config["hostname"] = "x" * 65

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +52,29 @@ def test_sysctl_of_an_inherited_namespace_is_an_error(bundle: Bundle, name: str,
     bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] not in ("sysfs", "mqueue")]
     bundle.linux["sysctl"] = {name: "1"}
     bundle.run().refused(name, where="linux.sysctl")
+
+
+@pytest.mark.runc_differs("changes what is not the network's", run=False)
+@pytest.mark.parametrize(
+    ("name", "namespace", "file"),
+    [
+        ("net.ipv4.ip_forward", "network", "net"),
+        ("kernel.shmmni", "ipc", "ipc"),
+        ("kernel.domainname", "uts", "uts"),
+    ],
+)
+def test_sysctl_of_the_hosts_namespace_by_path_is_an_error(
+    bundle: Bundle, name: str, namespace: str, file: str
+) -> None:
+    """It would be the host's, whatever its namespace is called."""
+    bundle.namespace(namespace, path=f"/proc/{os.getpid()}/ns/{file}")
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] not in ("sysfs", "mqueue")]
+    if namespace == "uts":
+        bundle.config.pop("hostname")
+    bundle.linux["sysctl"] = {name: "1"}
+    before = subprocess.check_output(["sysctl", "-n", name])
+    bundle.run().refused(name, where="linux.sysctl")
+    assert subprocess.check_output(["sysctl", "-n", name]) == before
 
 
 def test_unknown_sysctl_is_an_error(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from oci.compiling import Json, change, compiled, merged, namespaces, refusal
 
@@ -68,7 +69,7 @@ def test_joined_user_namespace() -> None:
 
 def test_joined_mount_namespace() -> None:
     plan = compiled(namespaces("pid", mount=PATH))
-    assert plan.host.joins == [Join("linux.namespaces[1]", "mount", 0x00020000, PATH)]
+    assert plan.host.joins == [Join("linux.namespaces[1]", "mount", 0x00020000, PATH, "mounts")]
     assert plan.items[9:11] == [("lxc.namespace.share.mnt", PATH), ("lxc.namespace.clone", "pid")]
     assert plan.host.own_mount_namespace
 
@@ -223,14 +224,32 @@ def test_hostname(name: str) -> None:
 
 def test_hostname_in_a_joined_uts_namespace() -> None:
     """The starter sets it there: liblxc would not."""
-    base = namespaces("mount", uts=PATH)
-    assert change({"hostname": "box"}, base=base) == {"uts_name": "box"}
+    assert change({"hostname": "box"}, base=namespaces("mount", uts=PATH)) == {
+        "uts_name": "box",
+        **joined_and_changed("uts", "hostname"),
+    }
+
+
+def joined_and_changed(kind: str, by: str) -> Json:
+    """That something changes the joined namespace, which then must not be the host's."""
+    join = Join("linux.namespaces[1]", kind, TYPES[kind][1], PATH)
+    return {"joins": [msgspec.structs.replace(join, changes=by)], "-joins": [join]}
 
 
 def test_domainname() -> None:
-    assert change({"domainname": "lan"}) == {"root": [("domainname", "domainname", ("lan",))]}
+    instruction = ("domainname", "domainname", ("lan",))
+    assert change({"domainname": "lan"}) == {"root": [instruction]}
     assert change({"domainname": "lan"}, base=namespaces("mount", uts=PATH)) == {
-        "root": [("domainname", "domainname", ("lan",))]
+        "root": [instruction],
+        **joined_and_changed("uts", "domainname"),
+    }
+
+
+def test_sysctl_in_a_joined_namespace() -> None:
+    found = change({"linux": {"sysctl": {"net.x": "1"}}}, base=namespaces("mount", network=PATH))
+    assert found == {
+        "root": [("sysctl", 'linux.sysctl "net.x"', ("net/x", "1"))],
+        **joined_and_changed("network", 'linux.sysctl "net.x"'),
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from lxcri.compile.net_devices import compile_net_devices
 from lxcri.errors import Error
+from lxcri.plan import Builder, Join
 from lxcri.spec import Linux, Namespace, NetDevice, Spec
 
 HERE = "linux.netDevices"
@@ -15,7 +16,15 @@ def names(devices: dict[str, str | None], *, network: bool = True) -> dict[str, 
     """Names in a container of these devices' names in the document."""
     namespaces = [Namespace(type="network")] if network else []
     linux = Linux(namespaces=namespaces, net_devices={k: NetDevice(name=v) for k, v in devices.items()})
-    return compile_net_devices(Spec(oci_version="1.3.0", linux=linux))
+    return compile_net_devices(Builder(), Spec(oci_version="1.3.0", linux=linux))
+
+
+def test_a_joined_namespace_that_gets_a_device_is_not_the_hosts() -> None:
+    builder = Builder()
+    builder.joins.append(Join("linux.namespaces[0]", "network", 0x40000000, "/ns"))
+    linux = Linux(namespaces=[Namespace(type="network", path="/ns")], net_devices={"eth0": NetDevice()})
+    compile_net_devices(builder, Spec(oci_version="1.3.0", linux=linux))
+    assert builder.joins[0].changes == 'linux.netDevices "eth0"'
 
 
 def test_a_device_keeps_its_name_or_gets_another() -> None:
