@@ -66,8 +66,12 @@ def run(words: list[str]) -> int:
         if request.command.refused:
             raise Error(request.command.refused)
         module = __import__(f"lxcri.verbs.{verb}", None, None, ("run",))
-        status: int = module.run(context, **request.arguments)
-        return status
+        try:
+            status: int = module.run(context, **request.arguments)
+            return status
+        finally:
+            if context.outside:
+                context.outside.end()
     except UsageError as e:
         verb = e.verb
         report(e, verb, log_of(e.options), debug)

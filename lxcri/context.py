@@ -11,6 +11,7 @@ from .log import Log
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cli.commands import Values
+    from .rootless import Outside
 
 ROOT = "/run/lxcri"
 
@@ -24,6 +25,7 @@ class Context:
     systemd_cgroup: whether systemd makes the cgroup
     rootless: whether missing permissions for cgroups are no error; None: as the circumstances demand
     apparmor, capabilities, cgroup_devices, seccomp: switches; None: not given on the command line
+    outside: a process in the caller's namespaces, once this one has left them
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Context:
         "config",
         "debug",
         "log",
+        "outside",
         "root",
         "rootless",
         "seccomp",
@@ -66,6 +69,7 @@ class Context:
         self.capabilities = capabilities
         self.cgroup_devices = cgroup_devices
         self.seccomp = seccomp
+        self.outside: Outside | None = None
 
     @classmethod
     def from_options(cls, verb: str, options: Values) -> Context:
@@ -109,10 +113,26 @@ def state_root(given: str | None) -> str:
     """The absolute path of the state directory: the one given, or the default for this user."""
     if given:
         return given if given.startswith("/") else f"{posix.getcwd()}/{given}"
-    runtime_dir = posix.environ.get(b"XDG_RUNTIME_DIR")
-    if runtime_dir and _is_rootless():
+    if not _is_rootless():
+        return ROOT
+    if runtime_dir := posix.environ.get(b"XDG_RUNTIME_DIR"):
         return f"{runtime_dir.decode('utf-8', 'surrogateescape')}/lxcri"
-    return ROOT
+    uid = posix.geteuid()
+    if uid == 0:  # the root of a user namespace, with a /run that may well be its own
+        return ROOT
+    if _owner(f"/run/user/{uid}") == uid:
+        return f"/run/user/{uid}/lxcri"
+    root = f"/tmp/lxcri-{uid}"
+    if _owner(root) not in (uid, None):
+        raise Error(f"{root}: it belongs to another user; set XDG_RUNTIME_DIR, or give --root")
+    return root
+
+
+def _owner(directory: str) -> int | None:
+    try:
+        return posix.lstat(directory).st_uid
+    except OSError:
+        return None
 
 
 def _is_rootless() -> bool:

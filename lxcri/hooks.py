@@ -61,6 +61,14 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
         os.close(output_fd)
 
 
+def run_outside(ctx: Context, subject: str, hook: Hook, state: bytes, directory: str) -> None:
+    """run_hook in the namespaces of the caller, which this process may have left."""
+    if ctx.outside is not None:
+        ctx.outside.run_hook(subject, hook, state, directory)
+    else:
+        run_hook(subject, hook, state, directory)
+
+
 def _spawn(subject: str, hook: Hook, env: dict[str, str], streams: list[tuple[int, int, int]], directory: str) -> int:
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -109,9 +117,8 @@ def _saved_hooks(entry: Entry, kind: str) -> list[tuple[str, Hook]]:
 
 def run_poststart(ctx: Context, entry: Entry, state: State) -> None:
     """The poststart hooks; raises Error for the first that fails."""
-    del ctx
     for subject, hook in _saved_hooks(entry, "poststart"):
-        run_hook(subject, hook, oci_state_json(state, "running", state.pid), state.bundle)
+        run_outside(ctx, subject, hook, oci_state_json(state, "running", state.pid), state.bundle)
 
 
 def run_poststop(ctx: Context, entry: Entry, state: State) -> None:
@@ -123,6 +130,6 @@ def run_poststop(ctx: Context, entry: Entry, state: State) -> None:
         return
     for subject, hook in hooks:
         try:
-            run_hook(subject, hook, oci_state_json(state, "stopped", 0), state.bundle)
+            run_outside(ctx, subject, hook, oci_state_json(state, "stopped", 0), state.bundle)
         except Error as e:
             ctx.log.warn(str(e))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from .cgroup.layout import Layout, detect
+from .cgroup import UNIFIED
+from .cgroup.layout import detect
+from .compile.capabilities import CAP_SYS_ADMIN
 from .compile.mounts import clean_path
 from .compile.request import Host
 from .procfs import read_text
@@ -12,11 +14,18 @@ from .sources import read_id_mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .cgroup.layout import Layout
+    from .compile.request import Request
+    from .context import Context
+    from .rootless import Renamed
     from .spec import Spec
 
+NS_GET_USERNS = 0xB701
 
-def _bounding_set() -> int:
-    _, _, rest = read_text("/proc/self/status").partition("\nCapBnd:")
+
+def _capabilities(kind: str) -> int:
+    """A set of this process: "Eff" or "Bnd"."""
+    _, _, rest = read_text("/proc/self/status").partition(f"\nCap{kind}:")
     return int(rest.split(None, 1)[0], 16) if rest else 0
 
 
@@ -55,21 +64,92 @@ def _joined_ids(spec: Spec) -> tuple[str, str]:
     return "", ""
 
 
-def gather_host(spec: Spec, rootfs: str) -> Host:
-    """The Host for this spec."""
+def _can_be_made(layout: Layout, controller: str, path: str) -> bool:
+    """Whether this process may make a cgroup at path, or use the one there, and put a process of its own in it."""
+    parent = path
+    while parent and not os.path.isdir(parent):
+        parent = os.path.dirname(parent) if parent != "/" else ""
+    if not _is_writable(parent if parent != path else f"{path}/cgroup.procs"):
+        return False
+    if controller != UNIFIED:
+        return True
+    # a process moves only within what its mover may change (cgroups(7), "Delegation")
+    return _is_writable(f"{os.path.commonpath((layout.own[controller], path))}/cgroup.procs")
+
+
+def _is_writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def _usable(layout: Layout, cgroups_path: str, id: str) -> Layout:
+    """The hierarchies in which the container can get a cgroup."""
+    places = layout.directories(cgroups_path, id)
+    return layout.without([name for name, path in places.items() if not _can_be_made(layout, name, path)])
+
+
+def _owns_network(spec: Spec) -> bool:
+    """Whether the network namespace that the container joins or inherits belongs to our user namespace."""
+    from fcntl import ioctl
+
+    path = "/proc/self/ns/net"
+    for namespace in spec.linux.namespaces if spec.linux else ():
+        if namespace.type == "network" and namespace.path:
+            path = namespace.path
+    try:
+        with open(path, "rb", 0) as file:
+            os.close(ioctl(file.fileno(), NS_GET_USERNS))
+    except OSError:  # it is one above ours, or something that is no namespace, which will be said
+        return False
+    return True
+
+
+def prepare_host(ctx: Context, spec: Spec, request: Request) -> Host:
+    """
+    The Host for a new container.
+
+    Who is not root, lacks root's capability for it, or may not set its groups (as root of a user namespace that maps
+    one id), enters a user namespace first. Whether root is the machine's is not asked.
+    """
+    renamed = None
+    may = os.geteuid() == 0 and _capabilities("Eff") >> CAP_SYS_ADMIN & 1
+    if not may or read_text("/proc/self/setgroups").startswith("deny"):
+        from .rootless import enter_user_namespace
+
+        renamed = enter_user_namespace(ctx, spec)
+    return gather_host(spec, request, rootless=ctx.rootless, renamed=renamed)
+
+
+def gather_host(
+    spec: Spec,
+    request: Request,
+    *,
+    rootless: bool | None = None,
+    renamed: tuple[Renamed, Renamed] | None = None,
+) -> Host:
+    """
+    The Host for this spec.
+
+    rootless: whether hierarchies of cgroups that cannot be written are left alone, or, with False, an error; None:
+        left alone by who is not the machine's root
+    renamed: as in Host
+    """
+    rootfs = request.rootfs
     process = spec.process
     labelled = process is not None and (process.apparmor_profile or process.selinux_label)
     labelled = labelled or (spec.linux is not None and spec.linux.mount_label)
     destinations = [clean_path(mount.destination) for mount in spec.mounts]
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
     user_namespace = read_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
-    layout = detect()
-    if user_namespace and not any(os.access(directory, os.W_OK) for directory in layout.own.values()):
-        layout = Layout({})  # an ordinary user's processes stay in the cgroups that they are in
+    shown = layout = detect()
+    if user_namespace if rootless is None else rootless:
+        layout = _usable(layout, (spec.linux and spec.linux.cgroups_path) or "", request.id)
     return Host(
         layout=layout,
+        shown=shown,
+        renamed=renamed,
+        owns_network=not user_namespace or _owns_network(spec),
         user_namespace=user_namespace,
-        capabilities=_bounding_set(),
+        capabilities=_capabilities("Bnd"),
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),
         joined_ids=_joined_ids(spec),

@@ -15,8 +15,8 @@ from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, Channel, Close
 from .compile.namespaces import JOINED_BY_STARTER, TYPES
 from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
 from .errors import Error, reason
-from .hooks import run_hook
-from .procfs import write_text
+from .hooks import run_outside
+from .procfs import parent_pid, write_text
 from .seccomp import compile_filter
 from .sources import take_trees
 from .state import oci_state_json, process_start_time, wait_exit
@@ -362,7 +362,7 @@ class Launch:
             hook = self._expect_of_liblxc(HOOK, HELLO_SECONDS)
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
-            self._meet(_parent(hook))
+            self._meet(parent_pid(hook))
             self._place(self.state.pid, hook)
             self._move_devices()
             self._run_hooks()
@@ -417,7 +417,7 @@ class Launch:
             seen = (
                 oci_state_json(self.state, "created", self.state.pid) if subject.startswith("hooks.prestart") else state
             )
-            run_hook(subject, hook, seen, self.state.bundle)
+            run_outside(self.ctx, subject, hook, seen, self.state.bundle)
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""
@@ -579,10 +579,3 @@ def _reworded(line: str) -> str:
     """liblxc says "Reason - What": what failed belongs first, the reason last, in lower case."""
     why, dash, what = line.partition(" - ")
     return f"{what[:1].lower()}{what[1:]}: {why.lower()}" if dash else line
-
-
-def _parent(pid: int) -> int:
-    """The parent of a process that waits for our word."""
-    with open(f"/proc/{pid}/stat", "rb", 0) as file:
-        data = file.read(4096)
-    return int(data[data.rindex(b")") + 2 :].split()[1])

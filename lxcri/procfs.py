@@ -28,3 +28,10 @@ def write_text(path: str, text: str, subject: str) -> None:
             os.close(fd)
     except OSError as e:
         raise Error(f"{subject}: {reason(e)}") from e
+
+
+def parent_pid(pid: int) -> int:
+    """The parent of a process, 0 for none in sight; raises OSError."""
+    with open(f"/proc/{pid}/stat", "rb", 0) as file:
+        data = file.read(4096)
+    return int(data[data.rindex(b")") + 2 :].split()[1])

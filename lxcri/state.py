@@ -408,7 +408,7 @@ def make_root(root: str) -> None:
             # sticky.
             posix.chmod(root, 0o1700)
     except FileExistsError:
-        pass
+        _check_owner(root)
     except FileNotFoundError:
         parent = root.rstrip("/").rpartition("/")[0]
         if not parent:
@@ -417,6 +417,13 @@ def make_root(root: str) -> None:
         make_root(root)
     except OSError as e:
         raise Error(f"{root}: {reason(e)}") from e
+
+
+def _check_owner(root: str) -> None:
+    """Raise Error if the state directory is another user's who could make it before us, as anybody can in /tmp."""
+    owner = posix.lstat(root).st_uid
+    if owner != posix.geteuid() and posix.stat(f"{root}/..").st_mode & 0o002:
+        raise Error(f"{root}: it belongs to another user")
 
 
 def all_entries(root: str) -> Iterator[str]:

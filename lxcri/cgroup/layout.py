@@ -69,6 +69,19 @@ class Layout:
             own.update(dict.fromkeys(names, point + _below(root, path)))
         return cls(controllers, unified, unified_controllers.split(), own)
 
+    def __contains__(self, controller: str) -> bool:
+        return self.unified is not None if controller == UNIFIED else controller in self.controllers
+
+    def without(self, names: Iterable[str]) -> Layout:
+        """The same but for the hierarchies of these controllers."""
+        gone = set(names)
+        return Layout(
+            {name: point for name, point in self.controllers.items() if name not in gone},
+            None if UNIFIED in gone else self.unified,
+            () if UNIFIED in gone else self.unified_controllers,
+            {name: place for name, place in self.own.items() if name not in gone},
+        )
+
     def directories(self, cgroups_path: str, id: str) -> dict[str, str]:
         """
         The container's directory in each hierarchy, by controller; UNIFIED for cgroup2 (config-linux.md,

@@ -14,6 +14,7 @@ NAMES = (
 NUMBERS = {"CAP_" + name: number for number, name in enumerate(NAMES)}
 
 CAP_MKNOD = NUMBERS["CAP_MKNOD"]
+CAP_SYS_ADMIN = NUMBERS["CAP_SYS_ADMIN"]
 
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 

@@ -26,9 +26,14 @@ def compile_resources(
     devices = request.cgroup_devices
     if not devices:
         builder.warn("cgroup-devices is switched off: linux.resources.devices is not applied")
-    elif host.user_namespace and "devices" not in host.layout.controllers:  # nodes made there do not work anyway
-        builder.warn("linux.resources.devices is not applied: in a user namespace nothing can restrict devices")
+    elif host.user_namespace:  # there neither cgroup v1's list nor a filter of cgroup2 is ours to change
         devices = False
+        if resources.devices:
+            builder.warn("linux.resources.devices is not applied: in a user namespace nothing can restrict devices")
+    shown = host.shown or host.layout
+    if host.layout.mode == "none" and shown.mode != "none":
+        path = f'linux.cgroupsPath "{spec.linux.cgroups_path}"' if spec.linux.cgroups_path else "linux.cgroupsPath"
+        builder.warn(f"{path}: no cgroup can be made by this user, the container stays in the caller's")
     writes = compile_limits(resources, host.layout, devices=devices, warn=builder.warn)
     return writes, device_filter(resources, host.layout) if devices else None
 
@@ -59,10 +64,11 @@ def compile_mount(
     The container's view of the hierarchies. With a cgroup namespace of its own it mounts them, and sees its cgroup as
     their root; without, its directories of the host are bound.
     """
-    if host.layout.mode == "none":
+    shown = host.shown or host.layout
+    if shown.mode == "none":
         raise Error(f"{subject}: this host has no cgroups")
     flags = options.flags | MOUNT_FLAGS
-    entries = container_mounts(host.layout)
+    entries = container_mounts(shown)
     if entries[0].controller != UNIFIED:
         builder.add(stage, "mount", subject, "tmpfs", "tmpfs", destination, flags & ~MS_RDONLY, "mode=755")
     for entry in entries:
@@ -70,7 +76,14 @@ def compile_mount(
         if unshared:
             builder.add(stage, "mount", subject, entry.fstype, entry.source, place, flags, entry.data)
         else:
-            tree = Tree(subject, cgroup=entry.controller, recursive=True, set=attributes_of(flags))
+            made = entry.controller in host.layout
+            tree = Tree(
+                subject,
+                "" if made else shown.own[entry.controller],
+                cgroup=entry.controller if made else "",
+                recursive=True,
+                set=attributes_of(flags),
+            )
             builder.add(stage, "move", subject, builder.tree(tree), place)
         for link in entry.links:
             builder.add(stage, "symlink", subject, entry.name, f"{destination}/{link}", "")

@@ -7,7 +7,7 @@ from ..errors import Error
 from ..plan import Builder, Tree
 from ..spec import IDMapping, Mount, Spec
 from . import cgroups
-from .namespaces import id_mappings, is_present, map_lines
+from .namespaces import id_mappings, is_new, is_present, map_lines
 from .options import (
     ATTR_ATIME,
     ATTR_NODEV,
@@ -77,11 +77,12 @@ def needs_pre_pivot(mounts: list[Mount]) -> bool:
 
 def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
     """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
-    proc_directory = _compile_liblxc_mounts(builder, spec, host, pre_pivot=pre_pivot)
+    mounts = spec.mounts if _may_mount_sysfs(spec, host) else [_bound_sysfs(mount) for mount in spec.mounts]
+    proc_directory = _compile_liblxc_mounts(builder, mounts, host, pre_pivot=pre_pivot)
     label = _mount_label(builder, spec, host)
     late: list[str] = []
     covered: set[str] = set()
-    for i, mount in enumerate(spec.mounts):
+    for i, mount in enumerate(mounts):
         subject = f'mounts[{i}] "{mount.destination}"'
         if not mount.destination:
             raise Error(f"mounts[{i}]: destination: empty")
@@ -122,10 +123,27 @@ def _mount_label(builder: Builder, spec: Spec, host: Host) -> str:
     return label
 
 
-def _compile_liblxc_mounts(builder: Builder, spec: Spec, host: Host, *, pre_pivot: bool) -> str:
+def _may_mount_sysfs(spec: Spec, host: Host) -> bool:
+    """Whether the container's user namespace owns its network namespace, which sysfs shows (sysfs(5))."""
+    if is_new(spec, "user"):
+        return is_new(spec, "network")
+    if is_present(spec, "user"):
+        return is_present(spec, "network")
+    return is_new(spec, "network") or host.owns_network
+
+
+def _bound_sysfs(mount: Mount) -> Mount:
+    """The host's /sys in place of a sysfs."""
+    if mount.type != "sysfs":
+        return mount
+    recursive = ["rro"] if "ro" in mount.options else []
+    return Mount(mount.destination, type="bind", source="/sys", options=["rbind", *mount.options, *recursive])
+
+
+def _compile_liblxc_mounts(builder: Builder, mounts: list[Mount], host: Host, *, pre_pivot: bool) -> str:
     """Items for proc, always, and sysfs, if the spec has it."""
     proc_directory = ""
-    for mount in spec.mounts:
+    for mount in mounts:
         for kind, place in LIBLXC_MOUNTS.items():
             if mount.type == kind and clean_path(mount.destination) == place:
                 directory = place[1:]

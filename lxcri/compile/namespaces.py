@@ -49,9 +49,18 @@ def id_mappings(spec: Spec, host: Host) -> tuple[list[IDMapping], list[IDMapping
     """The mappings of user and group ids: those of the spec for a new user namespace, its own for a joined one."""
     assert spec.linux is not None
     if is_new(spec, "user"):
-        return spec.linux.uid_mappings, spec.linux.gid_mappings
+        uids, gids = spec.linux.uid_mappings, spec.linux.gid_mappings
+        if host.renamed is None:
+            return uids, gids
+        return [_seen_here(m, host.renamed[0]) for m in uids], [_seen_here(m, host.renamed[1]) for m in gids]
     uids, gids = ([IDMapping(*map(int, line.split())) for line in lines.splitlines()] for lines in host.joined_ids)
     return uids, gids
+
+
+def _seen_here(mapping: IDMapping, renamed: tuple[int, int]) -> IDMapping:
+    """A mapping with the host's id as it is in the runtime's own user namespace."""
+    host_id, here = renamed
+    return IDMapping(mapping.container_id, here, 1) if (mapping.host_id, mapping.size) == (host_id, 1) else mapping
 
 
 def map_lines(mappings: list[IDMapping]) -> str:

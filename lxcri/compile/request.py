@@ -41,19 +41,26 @@ class Host(msgspec.Struct):
     """Facts about the machine, the runtime's process and the image that rules depend on.
 
     Args:
-        layout: the cgroup hierarchies.
+        layout: the cgroup hierarchies in which the container gets a cgroup.
+        shown: those in sight, which a mount of type cgroup shows; None: the same.
         capabilities: those that the runtime can give (its bounding set), bit N for capability N.
         last_capability: the kernel's highest.
         lsm: the security modules in force.
         user_namespace: whether the runtime itself is in one, where it can make no device nodes.
+        renamed: the uid, and the gid, of the host that has another number in the runtime's own user namespace, each
+            with that number.
+        owns_network: whether a sysfs can be mounted in the network namespace that the container does not get new.
         joined_ids: uid_map and gid_map of the user namespace that the spec joins.
         empty_proc: a directory of the image that can hold liblxc's proc where the spec mounts none; "" if none.
     """
 
     layout: Layout
+    shown: Layout | None = None
     capabilities: int = (1 << 41) - 1
     last_capability: int = 40
     lsm: tuple[str, ...] = ()
     user_namespace: bool = False
+    renamed: tuple[tuple[int, int], tuple[int, int]] | None = None
+    owns_network: bool = True
     joined_ids: tuple[str, str] = ("", "")
     empty_proc: str = ""

@@ -12,7 +12,7 @@ from .. import notify
 from ..bundle import load_bundle
 from ..compile import compile_plan
 from ..errors import Error, reason
-from ..host import gather_host
+from ..host import prepare_host
 from ..launch import Launch
 from ..spec import encode
 from ..state import CONFIG_FILE_ANNOTATION, Entry, State
@@ -77,11 +77,8 @@ def create(
 ) -> tuple[State, int]:
     """Create the container of this spec in its claimed directory; return its state and a pidfd of its init."""
     check_preserved(request.preserve_fds)
-    if os.geteuid() != 0:
-        from ..rootless import enter_user_namespace
-
-        enter_user_namespace(spec)
-    host = gather_host(spec, request.rootfs)
+    creator = owner()  # who may be another one in a moment
+    host = prepare_host(ctx, spec, request)
     plan = compile_plan(spec, request, host)
     for warning in plan.warnings:
         ctx.log.warn(warning)
@@ -98,7 +95,7 @@ def create(
         pid=0,
         start_time=0,
         created=now(),
-        owner=owner(),
+        owner=creator,
         annotations=msgspec.json.encode(annotations).decode(),
         config_file=f"{entry.path}/config",
         listener_path=(plan.seccomp.listener_path or "") if plan.seccomp else "",

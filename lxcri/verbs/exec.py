@@ -75,7 +75,7 @@ def run(
                 spec.process.console_size = Box(*terminal.size())
         request = load_execution(ctx, entry, state, preserve_fds)
         check_preserved(request.preserve_fds)
-        plan = compile_execution(spec, request, gather_host(spec, state.rootfs))
+        plan = compile_execution(spec, request, gather_host(spec, request))
         for warning in plan.warnings:
             ctx.log.warn(warning)
         console = terminal.socket if terminal else connect_console(spec, console_socket)

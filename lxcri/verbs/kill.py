@@ -44,8 +44,11 @@ def run(ctx: Context, *, id: str, signal: str, all: bool) -> int:
                 return 0
             raise Error("container not running")
         try:
-            if all and number != SIGKILL:
-                raise Error("cannot signal all processes: the container has no cgroup")
+            if all:
+                from ..members import signal_members
+
+                signal_members(state, number)
+                return 0
             signal_init(state, init, number)
         finally:
             posix.close(init)

@@ -8,7 +8,7 @@ import msgspec
 
 from ..bundle import load_bundle
 from ..compile import compile_plan
-from ..host import gather_host
+from ..host import prepare_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,6 @@ if TYPE_CHECKING:
 def run(ctx: Context, *, bundle: str, id: str) -> int:
     """Print the Plan of a bundle as JSON: liblxc's items, lxcri-init's program, the host's part."""
     spec, request = load_bundle(ctx, id=id, bundle=bundle, directory=f"{ctx.root}/{id}")
-    plan = compile_plan(spec, request, gather_host(spec, request.rootfs))
+    plan = compile_plan(spec, request, prepare_host(ctx, spec, request))
     ctx.print(msgspec.json.format(msgspec.json.encode(plan)).decode() + os.linesep)
     return 0

@@ -33,7 +33,7 @@ def run(ctx: Context, *, id: str, format: str, ps_options: list[str]) -> int:
 
 
 def pids_of(state: State) -> list[int]:
-    """All processes in the container's cgroup; of a container without one, its init."""
+    """All processes in the container's cgroup; of a container without one, those of its pid namespace."""
     if state.cgroup:
         from ..cgroup.fs import Cgroup
 
@@ -41,8 +41,12 @@ def pids_of(state: State) -> list[int]:
     init = open_init(state)
     if init is None:
         return []
-    posix.close(init)
-    return [state.pid]
+    from ..members import members
+
+    try:
+        return members(state)
+    finally:
+        posix.close(init)
 
 
 def lines_of(output: str, pids: Collection[int]) -> str:

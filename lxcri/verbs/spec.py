@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..context import Context
+    from ..spec import IDMapping
 
 CONFIG = "config.json"
 
@@ -40,7 +41,9 @@ def run(ctx: Context, *, bundle: str, rootless: bool) -> int:  # noqa: ARG001 (e
     path = os.path.join(bundle, CONFIG)
     config = starting_point(unified=os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
     if rootless:
-        make_rootless(config, os.geteuid(), os.getegid())
+        from ..rootless import own_mappings
+
+        make_rootless(config, *own_mappings(os.geteuid(), os.getegid()))
     try:
         with open(path, "x", encoding="utf-8") as file:
             json.dump(config, file, indent="\t")
@@ -99,8 +102,8 @@ def starting_point(*, unified: bool) -> dict[str, Any]:
     }
 
 
-def make_rootless(config: dict[str, Any], uid: int, gid: int) -> None:
-    """Change a configuration to what one user may do: root of a user namespace that holds this user only."""
+def make_rootless(config: dict[str, Any], uids: list[IDMapping], gids: list[IDMapping]) -> None:
+    """Change a configuration to what an ordinary user may do, who is root of a user namespace with these ids."""
     linux = config["linux"]
     del linux["resources"]
     # The network of the host: nobody else could connect a new one. Its sysfs cannot be mounted without owning
@@ -109,11 +112,11 @@ def make_rootless(config: dict[str, Any], uid: int, gid: int) -> None:
         {"type": "user"},
         *(one for one in linux["namespaces"] if one["type"] != "network"),
     ]
-    linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
-    linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
+    for name, mappings in (("uidMappings", uids), ("gidMappings", gids)):
+        linux[name] = [{"containerID": m.container_id, "hostID": m.host_id, "size": m.size} for m in mappings]
     mounts = [mount for mount in config["mounts"] if not mount["destination"].startswith("/sys")]
     for mount in mounts:
-        if "options" in mount:
+        if "options" in mount and len(gids) == 1:
             # Other groups, such as 5 of devpts, are not mapped.
             mount["options"] = [option for option in mount["options"] if not option.startswith("gid=")]
     mounts.append(_mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro"))

@@ -1,4 +1,4 @@
-"""The runtime as an ordinary user: what works without any help of root."""
+"""The runtime as an ordinary user: what works without any help of root, and what with that of newuidmap."""
 
 from __future__ import annotations
 
@@ -10,102 +10,394 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from oci import process
+from oci.console import ConsoleSocket, OnTerminal
+from oci.runtime import contents
+from oci.user import COUNT, SUBORDINATE, UID, User, known
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from oci.bundle import Bundle
+    from oci.machine import Machine
 
 pytestmark = [
     pytest.mark.lxcri_only(reason="runc takes other cgroup permissions and options for it"),
     pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (util-linux)"),
 ]
 
-USER = 54321
+OTHER = 1_000_000
+"""No id of the user's."""
 
 
 class Rootless:
     """A bundle that belongs to an ordinary user, who runs the runtime with a state directory of its own."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, user: User, *, subordinate: bool) -> None:
         self.bundle = bundle
-        self.root = bundle.directory("run")
+        self.user = user
+        self.subordinate = subordinate
+        self.env = dict(user.environment)
         bundle.linux.pop("cgroupsPath", None)
         bundle.linux["resources"] = {}
-        for mount in bundle.config["mounts"]:  # no id but its own is mapped
-            mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
+        if not subordinate:
+            for mount in bundle.config["mounts"]:  # no id but its own is mapped
+                mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
 
-    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the runtime; output goes to files."""
+    @property
+    def root(self) -> str:
+        """The state directory."""
+        return os.path.join(self.user.runtime_dir, "lxcri")
+
+    def argv(self, *words: str) -> list[str]:
+        """A command line of the runtime as the user."""
+        return self.user.argv(self.bundle.runtime.path, *words)
+
+    def write(self) -> None:
+        """Write the bundle and give it to the user."""
         self.bundle.write()
         os.chmod(self.bundle.path, 0o755)
-        for directory, directories, files in os.walk(self.bundle.path):
-            for name in (directory, *(os.path.join(directory, entry) for entry in directories + files)):
-                os.chown(name, USER, USER, follow_symlinks=False)
-        argv = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
-        argv += [self.bundle.runtime.path, "--root", os.path.join(self.root, "lxcri"), *words]
-        out = os.path.join(self.bundle.path, "out")
-        with open(out, "w") as stdout, open(out + ".err", "w") as stderr:
+        self.user.give(self.bundle.path)
+
+    def call(self, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a command of the runtime; output goes to files."""
+        argv = self.user.argv(*prefix, self.bundle.runtime.path, *words)
+        path = os.path.join(self.bundle.path, "out")
+        with open(path, "w+") as out, open(path + ".err", "w+") as err:
             done = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={},
+                stdout=out,
+                stderr=err,
+                env=self.env,
+                cwd=self.bundle.path,
                 timeout=process.TIMEOUT,
                 check=False,
             )
-        with open(out) as stdout, open(out + ".err") as stderr:
-            return subprocess.CompletedProcess(argv, done.returncode, stdout.read(), stderr.read())
+            return subprocess.CompletedProcess(argv, done.returncode, contents(out), contents(err))
 
-    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, options: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run a container with this process."""
         self.bundle.process["args"] = list(args)
-        return self.call("run", "--bundle", self.bundle.path, "rootless")
+        self.write()
+        return self.call(*options, "run", "--bundle", self.bundle.path, "rootless", prefix=prefix)
+
+    def sh(self, script: str, *options: str) -> str:
+        """Run a container with this shell script, which must succeed; return its output."""
+        done = self.run("/bin/sh", "-c", script, options=options)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    def refused(self, *texts: str) -> None:
+        """Run a container, which the runtime refuses with these texts."""
+        done = self.run("/bin/true")
+        assert done.returncode == 1, done
+        assert len(done.stderr.splitlines()) == 1, done
+        for text in texts:
+            assert text in done.stderr, done
+        assert os.listdir(self.root) == []
+
+    def up(self, *args: str) -> int:
+        """Create and start a container; return the pid of its init."""
+        self.bundle.process["args"] = list(args)
+        self.write()
+        done = self.call("create", "--bundle", self.bundle.path, "--pid-file", f"{self.bundle.path}/pid", "r")
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert self.call("start", "r").stderr == ""
+        with open(f"{self.bundle.path}/pid") as file:
+            return int(file.read())
+
+    def down(self, pid: int) -> None:
+        """Kill that container and delete it."""
+        assert self.call("kill", "r", "KILL").stderr == ""
+        assert process.ended(pid)
+        os.waitpid(pid, 0)
+        assert self.call("delete", "r").stderr == ""
+        assert os.listdir(self.root) == []
+
+    def log(self, *args: str) -> list[str]:
+        """Run a container; return the warnings in the log."""
+        path = f"{self.bundle.path}/log.json"
+        done = self.run(*args, options=("--log", path, "--log-format", "json"))
+        assert (done.returncode, done.stderr) == (0, ""), done
+        with open(path) as file:
+            return [record["msg"] for record in map(json.loads, file) if record["level"] == "warning"]
+
+
+@pytest.fixture(scope="module", params=["alone", "subordinate"])
+def user(machine: Machine, request: pytest.FixtureRequest) -> Iterator[User]:
+    """One that has its own id alone, and one that has others too."""
+    subordinate = request.param == "subordinate"
+    if subordinate and not (shutil.which("newuidmap") and os.path.exists("/etc/subuid")):
+        pytest.skip("newuidmap is not installed (Debian: uidmap)")
+    with known(machine, subordinate=subordinate) as user:
+        yield user
 
 
 @pytest.fixture
-def rootless(bundle: Bundle) -> Rootless:
-    """What an ordinary user has."""
-    return Rootless(bundle)
+def rootless(bundle: Bundle, user: User, as_before: None, request: pytest.FixtureRequest) -> Iterator[Rootless]:
+    """What such a user has."""
+    rootless = Rootless(bundle, user, subordinate="subordinate" in request.node.name)
+    yield rootless
+    for path in (user.home, user.runtime_dir):
+        shutil.rmtree(path)
+        os.mkdir(path, 0o700)
+        os.chown(path, UID, UID)
+
+
+alone = pytest.mark.parametrize("user", ["alone"], indirect=True)
+subordinate = pytest.mark.parametrize("user", ["subordinate"], indirect=True)
 
 
 def test_user_namespace_is_added(rootless: Rootless) -> None:
     """seed: configureContainer: "unprivileged runtime - enabling user namespace"; the caller is root in it."""
-    done = rootless.run("/bin/sh", "-c", "id -u; cat /proc/self/uid_map /proc/self/gid_map")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["0", *(["0", str(USER), "1"] * 2)]
-
-
-@pytest.mark.parametrize("property", ["uidMappings", "gidMappings"])
-def test_other_ids_cannot_be_mapped(rootless: Rootless, property: str) -> None:
-    """They need newuidmap."""
-    mapping: list[dict[str, Any]] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    rootless.bundle.namespace("user")
-    rootless.bundle.linux[property] = mapping
-    done = rootless.run("/bin/true")
-    assert done.returncode == 1
-    assert f"linux.{property}: an ordinary user can have its own id, {USER}, mapped to 0" in done.stderr
+    out = rootless.sh("id -u; tr -s ' ' <proc/self/uid_map; tr -s ' ' <proc/self/gid_map; stat -c %u:%g /etc/passwd")
+    ids = out.split()
+    assert (ids[0], ids[-1]) == ("0", "0:0")
+    maps = [ids[1:-1][i : i + 3] for i in range(0, len(ids) - 2, 3)]
+    one = [["0", "0" if rootless.subordinate else str(UID), "1"]]
+    rest = [["1", str(SUBORDINATE), str(COUNT)]] if rootless.subordinate else []
+    assert maps == (one + rest) * 2
 
 
 def test_life_of_a_container(rootless: Rootless) -> None:
-    """create, state, start, exec, kill, delete."""
+    """create, state, start, exec, list, kill, delete."""
     bundle = rootless.bundle
     bundle.process["args"] = ["/bin/sleep", "100"]
+    rootless.write()
     assert rootless.call("create", "--bundle", bundle.path, "r").stderr == ""
     state = json.loads(rootless.call("state", "r").stdout)
-    assert state["status"] == "created"
-    assert os.stat(f"/proc/{state['pid']}").st_uid in (0, USER)  # root's while it is not dumpable
+    assert (state["status"], state["owner"]) == ("created", "lxcri-test")
+    assert os.stat(f"/proc/{state['pid']}").st_uid in (0, UID)  # root's while it is not dumpable
     assert rootless.call("start", "r").returncode == 0
     assert rootless.call("exec", "r", "/bin/echo", "here").stdout == "here\n"
-    assert rootless.call("kill", "r", "KILL").returncode == 0
-    assert process.ended(state["pid"])
-    os.waitpid(state["pid"], 0)
+    assert "running" in rootless.call("list").stdout
+    rootless.down(state["pid"])
+    assert rootless.call("state", "r").stderr.endswith('container "r" does not exist\n')
+
+
+def test_exit_status_and_signals(rootless: Rootless) -> None:
+    """run in the foreground."""
+    assert rootless.run("/bin/sh", "-c", "exit 7").returncode == 7
+    assert rootless.run("/bin/sh", "-c", "kill -9 $$").returncode in (0, 137)  # which init of a namespace ignores
+
+
+def test_terminal_of_create(rootless: Rootless) -> None:
+    """--console-socket."""
+    rootless.bundle.process.update(terminal=True, args=["/bin/sh", "-c", "tty; read line; echo got-$line"])
+    rootless.write()
+    path = f"{rootless.bundle.path}/console.sock"
+    with ConsoleSocket(path) as server:
+        os.chown(path, UID, UID)
+        words = ("--bundle", rootless.bundle.path, "--console-socket", path, "--pid-file", f"{path}.pid", "r")
+        assert rootless.call("create", *words).stderr == ""
+        with server.receive() as terminal:
+            assert rootless.call("start", "r").stderr == ""
+            terminal.write("typed\n")
+            text = terminal.read_to_end()
+    assert "/dev/pts/0\r\n" in text
+    assert "got-typed\r\n" in text
+    with open(f"{path}.pid") as file:
+        os.waitpid(int(file.read()), 0)
     assert rootless.call("delete", "r").stderr == ""
-    assert os.listdir(os.path.join(rootless.root, "lxcri")) == []
+
+
+def test_terminal_of_run_and_exec(rootless: Rootless) -> None:
+    """In the foreground, on the caller's terminal."""
+    rootless.bundle.process.update(terminal=True, args=["/bin/sh", "-c", "tty; read line; echo got-$line; exit 5"])
+    rootless.write()
+    argv = ["env", *(f"{k}={v}" for k, v in rootless.env.items()), *rootless.argv("run", "--bundle", ".", "r")]
+    with OnTerminal(argv, rootless.bundle.path) as command:
+        command.terminal.read_until("/dev/pts/0")
+        command.terminal.write("typed\n")
+        command.terminal.read_until("got-typed")
+        assert command.wait() == 5
+    rootless.bundle.process["terminal"] = False
+    pid = rootless.up("/bin/sleep", "100")
+    argv = ["env", *(f"{k}={v}" for k, v in rootless.env.items()), *rootless.argv("exec", "--tty", "r", "tty")]
+    with OnTerminal(argv, rootless.bundle.path) as command:
+        command.terminal.read_until("/dev/pts/0")
+        assert command.wait() == 0
+    rootless.down(pid)
+
+
+HOOKS = ("prestart", "createRuntime", "poststart", "poststop")
+
+
+@pytest.mark.parametrize("foreground", [True, False])
+def test_hooks(rootless: Rootless, foreground: bool) -> None:
+    """They run in the namespaces of the caller, as the caller, with the state; and a failing one ends it."""
+    log = f"{rootless.bundle.path}/log"
+    script = f"echo $1 $(id -u) $(readlink /proc/self/ns/user) $(readlink /proc/self/ns/mnt) $(cat) >>{log}"
+    rootless.bundle.config["hooks"] = {
+        kind: [{"path": "/bin/sh", "args": ["sh", "-c", script, "x", kind], "env": ["PATH=/usr/bin:/bin"]}]
+        for kind in HOOKS
+    }
+    inside = {"path": "/bin/sh", "args": ["sh", "-c", f"echo $(id -u) >>{log}.in"], "env": ["PATH=/usr/bin:/bin"]}
+    rootless.bundle.config["hooks"]["createContainer"] = [inside]
+    if foreground:
+        rootless.sh("true")
+    else:
+        rootless.down(rootless.up("/bin/sleep", "100"))
+    with open(log) as file:
+        lines = [line.split(" ", 4) for line in file.read().splitlines()]
+    own = [str(UID), os.readlink("/proc/self/ns/user"), os.readlink("/proc/self/ns/mnt")]
+    assert [line[:4] for line in lines] == [[kind, *own] for kind in HOOKS]
+    assert all(json.loads(line[4])["bundle"] == rootless.bundle.path for line in lines)
+    with open(f"{log}.in") as file:
+        assert file.read() == "0\n"
+    failing = {"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}
+    rootless.bundle.config["hooks"] = {"createRuntime": [failing]}
+    rootless.refused("hooks.createRuntime[0]", "exit status 3: no")
+    rootless.bundle.config["hooks"] = {"prestart": [{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]}
+    rootless.refused("hooks.prestart[0]", "timed out after 1 seconds")
+
+
+def test_devices_and_file_systems(rootless: Rootless) -> None:
+    """Nodes by bind mounts; sysfs and cgroup mounts of the container's own namespaces."""
+    rootless.bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro", "nosuid"])
+    script = (
+        "echo x >/dev/null && head -c 1 /dev/zero | wc -c; ls /sys/class/net; ls /sys/fs/cgroup | wc -l;"
+        "touch /sys/fs/cgroup/x 2>&1; grep -c ' /sys sysfs ro' /proc/self/mounts"
+    )
+    out = rootless.sh(script).splitlines()
+    assert out[:2] == ["1", "lo"]
+    assert int(out[2]) > 0
+    assert "Read-only file system" in out[3]
+    assert out[4] == "1"
+
+
+def test_cgroup_mount_in_a_new_namespace(rootless: Rootless) -> None:
+    """The root that it shows is the caller's cgroup."""
+    rootless.bundle.namespace("cgroup")
+    rootless.bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["ro", "nosuid"])
+    out = rootless.sh("cut -d: -f3 /proc/self/cgroup | uniq; ls /sys/fs/cgroup | wc -l").splitlines()
+    assert out[0] == "/"
+    assert int(out[1]) > 0
+
+
+def test_sysfs_with_the_network_of_the_host(rootless: Rootless) -> None:
+    """The kernel allows no sysfs of a network namespace that is another's: /sys is bound."""
+    rootless.bundle.without_namespace("network")
+    out = rootless.sh(
+        "readlink /proc/self/ns/net; ls /sys/class/net; grep -c ' /sys sysfs ro' /proc/self/mounts"
+    ).split()
+    assert out == [os.readlink("/proc/self/ns/net"), *sorted(os.listdir("/sys/class/net")), "1"]
+
+
+@subordinate
+def test_groups_can_be_set(rootless: Rootless) -> None:
+    """user, additionalGids, and setgroups(2) in the container."""
+    rootless.bundle.process["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [7, 8]}
+    assert rootless.sh("id -u; id -G; cat /proc/self/setgroups; touch /tmp/x; stat -c %u:%g /tmp/x").split() == [
+        *("1000", "1001", "7", "8", "allow", "1000:1001"),
+    ]
+    owner = os.stat(f"{rootless.bundle.rootfs}/tmp/x")
+    assert (owner.st_uid, owner.st_gid) == (SUBORDINATE + 999, SUBORDINATE + 1000)
+
+
+@alone
+def test_groups_cannot_be_set(rootless: Rootless) -> None:
+    """The kernel wants that denied before it lets a user map its own group."""
+    assert rootless.sh("id -u; cat /proc/self/setgroups").split() == ["0", "deny"]
+
+
+@subordinate
+@pytest.mark.parametrize("own", [True, False])
+def test_mappings_of_the_document(rootless: Rootless, own: bool) -> None:
+    """With the caller's own id or without it, in any order and number of ranges."""
+    mappings = [
+        {"containerID": 5, "hostID": SUBORDINATE + 10, "size": 10},
+        {"containerID": 0, "hostID": UID if own else SUBORDINATE, "size": 1},
+    ]
+    rootless.bundle.namespace("user")
+    rootless.bundle.linux.update(uidMappings=mappings, gidMappings=mappings)
+    rootless.bundle.process["user"] = {"uid": 6, "gid": 6}
+    os.chmod(rootless.bundle.rootfs + "/tmp", 0o1777)
+    pid = rootless.up("/bin/sh", "-c", "touch /tmp/x; sleep 100")
+    process.wait_for(lambda: os.path.exists(f"{rootless.bundle.rootfs}/tmp/x"), "the file")
+    assert os.stat(f"{rootless.bundle.rootfs}/tmp/x").st_uid == SUBORDINATE + 11
+    assert rootless.call("exec", "--user", "0:0", "r", "/bin/stat", "-c", "%u", "/tmp/x").stdout == "6\n"
+    rootless.down(pid)
+
+
+def test_state_directory(rootless: Rootless) -> None:
+    """An empty XDG_RUNTIME_DIR is none: then it is one in /tmp that must be the user's own."""
+    fallback = f"/tmp/lxcri-{UID}"
+    for unset in True, False:
+        if unset:
+            del rootless.env["XDG_RUNTIME_DIR"]
+        else:
+            rootless.env["XDG_RUNTIME_DIR"] = ""
+        assert rootless.sh("echo here") == "here\n"
+        status = os.stat(fallback)
+        assert (status.st_uid, status.st_mode & 0o777) == (UID, 0o700)
+        shutil.rmtree(fallback)
+    os.mkdir(fallback, 0o777)
+    done = rootless.run("/bin/true")
+    os.rmdir(fallback)
+    assert done.returncode == 1
+    assert f"{fallback}: it belongs to another user" in done.stderr
+
+
+def test_spec_rootless(rootless: Rootless) -> None:
+    """What `spec --rootless` writes runs."""
+    os.chown(rootless.bundle.path, UID, UID)
+    assert rootless.call("spec", "--rootless").stderr == ""
+    with open(f"{rootless.bundle.path}/config.json") as file:
+        rootless.bundle.config = json.load(file)
+    rootless.bundle.process["terminal"] = False
+    out = rootless.sh("id -u; grep -c . /proc/self/uid_map; ls /sys/kernel >/dev/null && echo sys").split()
+    assert out == ["0", "2" if rootless.subordinate else "1", "sys"]
 
 
 def test_limits_are_refused(rootless: Rootless) -> None:
     """No cgroup can be made, and a limit that does not hold is no limit."""
     rootless.bundle.linux["resources"] = {"pids": {"limit": 5}}
-    done = rootless.run("/bin/true")
+    rootless.refused("linux.resources.pids")
+
+
+def test_what_is_not_applied_is_said(rootless: Rootless) -> None:
+    """A cgroup for its own sake, and rules for devices, whose nodes cannot be made anyway."""
+    rootless.bundle.linux.update(cgroupsPath="/some/where", resources={"devices": [{"allow": False, "access": "rwm"}]})
+    devices, path = rootless.log("/bin/true")
+    assert devices == "linux.resources.devices is not applied: in a user namespace nothing can restrict devices"
+    assert (
+        path
+        == 'linux.cgroupsPath "/some/where": no cgroup can be made by this user, the container stays in the caller\'s'
+    )
+
+
+def test_rootless_false(rootless: Rootless) -> None:
+    """--rootless=false: a cgroup that cannot be made is an error."""
+    done = rootless.run("/bin/true", options=("--rootless=false",))
     assert done.returncode == 1
-    assert "linux.resources.pids" in done.stderr
+    assert "cgroup: make" in done.stderr
+    assert os.listdir(rootless.root) == []
+
+
+def mapping(host: int, size: int = 1) -> dict[str, Any]:
+    """One of container root."""
+    return {"containerID": 0, "hostID": host, "size": size}
+
+
+@subordinate
+@pytest.mark.parametrize("property", ["uidMappings", "gidMappings"])
+def test_ids_of_others(rootless: Rootless, property: str) -> None:
+    """newuidmap and newgidmap refuse them."""
+    rootless.bundle.namespace("user")
+    rootless.bundle.linux.update(uidMappings=[mapping(SUBORDINATE, 10)], gidMappings=[mapping(SUBORDINATE, 10)])
+    rootless.bundle.linux[property] = [mapping(OTHER, 10)]
+    rootless.refused(f"linux.{property}: new{property[:3]}map: {property[:3]} range", "not allowed")
+
+
+@pytest.mark.parametrize("property", ["uidMappings", "gidMappings"])
+def test_without_newuidmap(rootless: Rootless, property: str) -> None:
+    """Other ids are an error that says what is missing."""
+    rootless.env["PATH"] = "/bin/missing"
+    rootless.bundle.namespace("user")
+    rootless.bundle.linux.update(uidMappings=[mapping(UID)], gidMappings=[mapping(UID)])
+    rootless.bundle.linux[property] = [mapping(SUBORDINATE, 10)]
+    program = f"new{property[:3]}map"
+    rootless.refused(f"linux.{property}: {program} is not installed: without it a user has only its own id")

@@ -119,7 +119,7 @@ def test_plan_prints_what_compile_decides(name: str, tmp_path: Path) -> None:
     bundle = sample_bundle(name, tmp_path)
     spec, request = load_bundle(Context("plan"), id="c1", bundle=bundle, directory="/run/lxcri/c1")
     try:
-        expected = compile_plan(spec, request, gather_host(spec, request.rootfs))
+        expected = compile_plan(spec, request, gather_host(spec, request))
     except Error as e:
         if "not enabled in this kernel" not in str(e) and "cgroup" not in str(e):
             raise
