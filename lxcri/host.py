@@ -8,7 +8,8 @@ from .cgroup import UNIFIED
 from .cgroup.layout import detect
 from .compile.capabilities import CAP_SYS_ADMIN
 from .compile.mounts import clean_path
-from .compile.request import Host
+from .compile.namespaces import TYPES
+from .compile.request import ALL_SHOWN, Host
 from .procfs import read_text
 from .sources import read_id_mappings
 
@@ -87,13 +88,17 @@ def _usable(layout: Layout, cgroups_path: str, id: str) -> Layout:
     return layout.without([name for name, path in places.items() if not _can_be_made(layout, name, path)])
 
 
-def _owns_network(spec: Spec) -> bool:
-    """Whether the network namespace that the container joins or inherits belongs to our user namespace."""
+def _owned(spec: Spec) -> tuple[str, ...]:
+    """Host.owned, in a user namespace."""
+    return tuple([kind for kind in ALL_SHOWN if _owns(spec, kind)])
+
+
+def _owns(spec: Spec, kind: str) -> bool:
     from fcntl import ioctl
 
-    path = "/proc/self/ns/net"
+    path = f"/proc/self/ns/{TYPES[kind][0]}"
     for namespace in spec.linux.namespaces if spec.linux else ():
-        if namespace.type == "network" and namespace.path:
+        if namespace.type == kind and namespace.path:
             path = namespace.path
     try:
         with open(path, "rb", 0) as file:
@@ -138,8 +143,9 @@ def gather_host(
     labelled = process is not None and (process.apparmor_profile or process.selinux_label)
     labelled = labelled or (spec.linux is not None and spec.linux.mount_label)
     destinations = [clean_path(mount.destination) for mount in spec.mounts]
-    has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
     user_namespace = read_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+    owned = _owned(spec) if user_namespace else ALL_SHOWN
+    has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
     shown = layout = detect()
     if user_namespace if rootless is None else rootless:
         layout = _usable(layout, (spec.linux and spec.linux.cgroups_path) or "", request.id)
@@ -147,7 +153,7 @@ def gather_host(
         layout=layout,
         shown=shown,
         renamed=renamed,
-        owns_network=not user_namespace or _owns_network(spec),
+        owned=owned,
         user_namespace=user_namespace,
         capabilities=_capabilities("Bnd"),
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),

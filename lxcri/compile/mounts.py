@@ -30,6 +30,14 @@ LIBLXC_MOUNTS = {"proc": "/proc", "sysfs": "/sys"}
 """File systems that liblxc mounts at these places: in a user namespace the kernel refuses them after the pivot, unless
 one is fully visible already."""
 
+SHOWN = {
+    # file system: the type of the namespace that it shows, and where the host has it
+    "proc": ("pid", "/proc"),
+    "sysfs": ("network", "/sys"),
+    "mqueue": ("ipc", "/dev/mqueue"),
+}
+"""Only who owns that namespace may mount them (user_namespaces(7)); others get the host's by a bind mount."""
+
 NOTIFY_PLACE = "/run/notify"
 
 WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
@@ -77,8 +85,8 @@ def needs_pre_pivot(mounts: list[Mount]) -> bool:
 
 def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
     """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
-    mounts = spec.mounts if _may_mount_sysfs(spec, host) else [_bound_sysfs(mount) for mount in spec.mounts]
-    proc_directory = _compile_liblxc_mounts(builder, mounts, host, pre_pivot=pre_pivot)
+    mounts = [mount if may_mount(spec, mount.type or "", host.owned) else _bound(mount) for mount in spec.mounts]
+    proc_directory = _compile_liblxc_mounts(builder, spec, mounts, host, pre_pivot=pre_pivot)
     label = _mount_label(builder, spec, host)
     late: list[str] = []
     covered: set[str] = set()
@@ -123,24 +131,26 @@ def _mount_label(builder: Builder, spec: Spec, host: Host) -> str:
     return label
 
 
-def _may_mount_sysfs(spec: Spec, host: Host) -> bool:
-    """Whether the container's user namespace owns its network namespace, which sysfs shows (sysfs(5))."""
+def may_mount(spec: Spec, kind: str, owned: tuple[str, ...]) -> bool:
+    """Whether the container's user namespace owns the namespace that a file system of this kind shows."""
+    if kind not in SHOWN:
+        return True
+    shown = SHOWN[kind][0]
     if is_new(spec, "user"):
-        return is_new(spec, "network")
+        return is_new(spec, shown)
     if is_present(spec, "user"):
-        return is_present(spec, "network")
-    return is_new(spec, "network") or host.owns_network
+        return is_present(spec, shown)
+    return is_new(spec, shown) or shown in owned
 
 
-def _bound_sysfs(mount: Mount) -> Mount:
-    """The host's /sys in place of a sysfs."""
-    if mount.type != "sysfs":
-        return mount
+def _bound(mount: Mount) -> Mount:
+    """The host's instance in place of such a file system."""
     recursive = ["rro"] if "ro" in mount.options else []
-    return Mount(mount.destination, type="bind", source="/sys", options=["rbind", *mount.options, *recursive])
+    source = SHOWN[mount.type or ""][1]
+    return Mount(mount.destination, type="bind", source=source, options=["rbind", *mount.options, *recursive])
 
 
-def _compile_liblxc_mounts(builder: Builder, mounts: list[Mount], host: Host, *, pre_pivot: bool) -> str:
+def _compile_liblxc_mounts(builder: Builder, spec: Spec, mounts: list[Mount], host: Host, *, pre_pivot: bool) -> str:
     """Items for proc, always, and sysfs, if the spec has it."""
     proc_directory = ""
     for mount in mounts:
@@ -155,6 +165,12 @@ def _compile_liblxc_mounts(builder: Builder, mounts: list[Mount], host: Host, *,
                     proc_directory = directory
     if proc_directory:
         return proc_directory
+    if not may_mount(spec, "proc", host.owned):  # liblxc wants to see itself in /proc, or mounts one there
+        builder.directories.append("proc")
+        builder.item("lxc.mount.entry", "/proc proc none rbind 0 0")
+        if not (pre_pivot and any(clean_path(mount.destination) == "/proc" for mount in mounts)):  # which covers it
+            builder.add("root" if pre_pivot else "mounts", "detach", "the helper's proc", "/proc")
+        return "proc"
     if not host.empty_proc:
         raise Error("mounts: without a proc at /proc the root file system needs some other directory")
     builder.item("lxc.mount.entry", f"proc {host.empty_proc} proc nosuid,nodev,noexec 0 0")

@@ -5,6 +5,9 @@ import msgspec
 from ..cgroup.layout import Layout
 from ..spec import Hooks
 
+ALL_SHOWN = ("pid", "network", "ipc")
+"""The types of namespaces that file systems show."""
+
 
 class Request(msgspec.Struct):
     """One `create`: its container, its options, and the runtime's own configuration.
@@ -49,7 +52,8 @@ class Host(msgspec.Struct):
         user_namespace: whether the runtime itself is in one, where it can make no device nodes.
         renamed: the uid, and the gid, of the host that has another number in the runtime's own user namespace, each
             with that number.
-        owns_network: whether a sysfs can be mounted in the network namespace that the container does not get new.
+        owned: types of namespaces, among those that file systems show, where the one that the container joins or
+            inherits belongs to the runtime's user namespace.
         joined_ids: uid_map and gid_map of the user namespace that the spec joins.
         empty_proc: a directory of the image that can hold liblxc's proc where the spec mounts none; "" if none.
     """
@@ -61,6 +65,6 @@ class Host(msgspec.Struct):
     lsm: tuple[str, ...] = ()
     user_namespace: bool = False
     renamed: tuple[tuple[int, int], tuple[int, int]] | None = None
-    owns_network: bool = True
+    owned: tuple[str, ...] = ALL_SHOWN
     joined_ids: tuple[str, str] = ("", "")
     empty_proc: str = ""

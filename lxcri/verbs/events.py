@@ -32,6 +32,9 @@ def run(ctx: Context, *, id: str, interval: float, stats: bool) -> int:
         init = open_init(state) if state else None
         if state is None or init is None:
             raise Error(f"container with id {id} is not running")
+        if not state.cgroup:
+            os.close(init)
+            raise Error("the container has no cgroup")
         try:
             cgroup = Cgroup.from_record(state.cgroup)
             if stats:

@@ -286,6 +286,17 @@ def test_sysfs_with_the_network_of_the_host(rootless: Rootless) -> None:
     assert out == [os.readlink("/proc/self/ns/net"), *sorted(os.listdir("/sys/class/net")), "1"]
 
 
+def test_namespaces_of_the_host(rootless: Rootless) -> None:
+    """Their file systems are the host's then too."""
+    for kind in "pid", "ipc":
+        rootless.bundle.without_namespace(kind)
+    if not os.path.exists("/dev/mqueue"):
+        mounts = rootless.bundle.config["mounts"]
+        mounts[:] = [mount for mount in mounts if mount["type"] != "mqueue"]
+    out = rootless.sh("readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; grep -c ' /proc proc' /proc/self/mounts")
+    assert out.split() == [*(os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "ipc")), "1"]
+
+
 @subordinate
 def test_groups_can_be_set(rootless: Rootless) -> None:
     """user, additionalGids, and setgroups(2) in the container."""
@@ -375,6 +386,48 @@ def test_rootless_false(rootless: Rootless) -> None:
     assert done.returncode == 1
     assert "cgroup: make" in done.stderr
     assert os.listdir(rootless.root) == []
+
+
+def test_processes_without_a_cgroup(rootless: Rootless) -> None:
+    """ps and kill --all take those of the pid namespace."""
+    pid = rootless.up("/bin/sh", "-c", "trap 'echo got >>/tmp/init' TERM; while :; do sleep 0.1; done")
+    other = ("exec", "--detach", "--pid-file", f"{rootless.bundle.path}/pid.2", "r")
+    script = "trap 'echo got >>/tmp/other; exit 0' TERM; while :; do sleep 0.1; done"
+    assert rootless.call(*other, "/bin/sh", "-c", script).stderr == ""
+    with open(f"{rootless.bundle.path}/pid.2") as file:
+        second = int(file.read())
+    listed = json.loads(rootless.call("ps", "--format", "json", "r").stdout)
+    assert {pid, second} <= set(listed)
+    assert str(second) in rootless.call("ps", "r").stdout
+    assert rootless.call("kill", "--all", "r", "TERM").returncode == 0
+    temporary = f"{rootless.bundle.rootfs}/tmp"
+    process.wait_for(lambda: {"init", "other"} <= set(os.listdir(temporary)), "both traps")
+    assert rootless.call("kill", "--all", "r", "KILL").stderr == ""
+    os.waitpid(second, 0)  # the end of a pid namespace's init waits for that
+    assert process.ended(pid)
+    os.waitpid(pid, 0)
+    assert rootless.call("delete", "r").stderr == ""
+
+
+def test_processes_that_nothing_tells_from_others(rootless: Rootless) -> None:
+    """With neither a cgroup nor a pid namespace."""
+    rootless.bundle.without_namespace("pid")
+    pid = rootless.up("/bin/sleep", "100")
+    for words in ("ps", "r"), ("kill", "--all", "r", "KILL"):
+        assert rootless.call(*words).stderr.endswith(
+            "the container has neither a cgroup nor a pid namespace of its own\n"
+        )
+    rootless.down(pid)
+
+
+@pytest.mark.parametrize("words", [("pause",), ("update", "--pids-limit", "5"), ("events", "--stats"), ("events",)])
+def test_verbs_that_take_a_cgroup(rootless: Rootless, words: tuple[str, ...]) -> None:
+    """They say so."""
+    pid = rootless.up("/bin/sleep", "100")
+    done = rootless.call(*words, "r")
+    assert done.returncode == 1
+    assert done.stderr == f"lxcri: {words[0]}: the container has no cgroup\n"
+    rootless.down(pid)
 
 
 def mapping(host: int, size: int = 1) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lxcri.compile import Host, Request, compile_plan
 from lxcri.errors import Error
 from lxcri.plan import Instruction, Plan
 from lxcri.program import CODES, OPERATIONS, STAGES, encode
+from lxcri.rootless import own_mappings
 from lxcri.spec import decode_config
 from lxcri.verbs.spec import make_rootless, starting_point
 
@@ -31,7 +32,7 @@ LIST_MAX = 255
 def configs() -> list[Json]:
     """Documents that are right, or nearly so; of filters that are all alike only the first rules."""
     found: list[Json] = [starting_point(unified=False), starting_point(unified=True), MINIMAL]
-    make_rootless(found[0], 1000, 1000)
+    make_rootless(found[0], *own_mappings(1000, 1000))
     if os.path.isdir(SAMPLES):
         for name in sorted(os.listdir(SAMPLES)):
             with open(f"{SAMPLES}/{name}", "rb") as file:

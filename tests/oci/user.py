@@ -40,7 +40,14 @@ class User:
 
     def argv(self, *words: str) -> list[str]:
         """A command line that makes root run these words as this user."""
-        return [shutil.which("setpriv") or "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--", *words]
+        return [
+            shutil.which("setpriv") or "setpriv",
+            f"--reuid={self.uid}",
+            f"--regid={self.uid}",
+            "--clear-groups",
+            "--",
+            *words,
+        ]
 
     def give(self, path: str) -> None:
         """Let the user have a directory with all in it."""

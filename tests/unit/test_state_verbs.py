@@ -363,12 +363,12 @@ def test_kill_all_of_a_stopped_container_without_cgroup_succeeds(ctx: Context, f
     assert kill.run(ctx, id="c1", signal="KILL", all=True) == 0
 
 
-def test_kill_all_without_cgroup_can_only_kill(ctx: Context, fake: Fake) -> None:
+def test_kill_all_without_cgroup_and_pid_namespace(ctx: Context, fake: Fake) -> None:
     container = fake()
-    with pytest.raises(Error, match="has no cgroup"):
-        kill.run(ctx, id="c1", signal="TERM", all=True)
-    assert kill.run(ctx, id="c1", signal="KILL", all=True) == 0
-    assert death(container) == signal.SIGKILL
+    for name in ("TERM", "KILL"):
+        with pytest.raises(Error, match="neither a cgroup nor a pid namespace"):
+            kill.run(ctx, id="c1", signal=name, all=True)
+    assert container.init.poll() is None
 
 
 @pytest.mark.parametrize("frozen", [False, True])
