@@ -44,8 +44,9 @@ HELLO_SECONDS = 60.0
 GLANCE_SECONDS = 0.25
 """After which to look, and look again, whether liblxc waits for a child that is dead: in the middle of some of their
 handshakes it does so for ever."""
-FALSE_ALARM = "Can't open /dev/null"
-"""What liblxc logs as an error of every container that has no /dev/null before its mounts are made."""
+FALSE_ALARMS = ("Can't open /dev/null", "Failed to drop supplimentary groups")
+"""What liblxc logs as an error, and goes on: of every container that has no /dev/null before its mounts are made; and
+of every one in a user namespace in which nobody may set groups."""
 DEATH_SECONDS = 5.0
 OTHER_DESCRIPTORS = 64
 """How many, beside those of mount sources, this process and the helper have open; ample."""
@@ -472,7 +473,7 @@ class Launch:
     def _starter_failure(self) -> Error:
         """Why there is no container: the first error that liblxc logged; what follows it is its consequence."""
         data = os.pread(self._log, 1 << 16, 0)
-        lines = [_reworded(line) for line in lxcffi.log.errors(data) if FALSE_ALARM not in line]
+        lines = [_reworded(line) for line in lxcffi.log.errors(data) if not _is_false_alarm(line)]
         if lines:
             return Error(f"liblxc: {lines[0]}")
         return Error(KILLED if self.pidfd >= 0 else "liblxc could not start the container, and does not say why")
@@ -535,7 +536,8 @@ class Launch:
         container.want_daemonize(False)
         # Until it executes the helper liblxc's child has what we have, in joined namespaces in company (CVE-2016-9962).
         self.entry.close()
-        if os.geteuid() == 0:  # else liblxc could not read its own /proc
+        # As an ordinary user liblxc could not read its own /proc, nor its child's.
+        if os.geteuid() == 0 and self.ctx.outside is None:
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         mode = "init-hooked" if host.pre_pivot else "init"
         container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
@@ -573,6 +575,10 @@ class Launch:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _is_false_alarm(line: str) -> bool:
+    return any(text in line for text in FALSE_ALARMS)
 
 
 def _reworded(line: str) -> str:
