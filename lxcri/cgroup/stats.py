@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NO_LIMIT = 2**64 - 1
 """What is printed for cgroup2's "max", where 0 would be a limit."""
 
+NO_RDMA_LIMIT = 2**32 - 1
+"""The same for rdma."""
+
 MICROSECOND = 1000
 """Nanoseconds: the unit of all times here."""
 
@@ -164,7 +167,7 @@ def device_keys(file: str, operations: dict[str, str]) -> Read:
         found = []
         for line in directory.text(file).splitlines():
             device, *pairs = line.split()
-            values = dict(pair.split("=", 1) for pair in pairs)
+            values = dict(_split(pairs))
             found += [_device([device, name, values[key]]) for key, name in operations.items() if key in values]
         return found
 
@@ -178,13 +181,29 @@ def pressure(file: str) -> Read:
         found: dict[str, dict[str, float]] = {}
         for line in directory.text(file).splitlines():
             kind, *pairs = line.split()
-            found[kind] = {
-                name: int(value) if name == "total" else float(value)
-                for name, value in (pair.split("=") for pair in pairs)
-            }
+            found[kind] = {name: int(value) if name == "total" else float(value) for name, value in _split(pairs)}
         return found
 
     return read
+
+
+def rdma(file: str) -> Read:
+    """Read a file of rdma's, whose lines are like "mlx5_0 hca_handle=2 hca_object=max"."""
+
+    def read(directory: Directory) -> list[dict[str, Any]]:
+        found = []
+        for line in directory.text(file).splitlines():
+            device, *pairs = line.split()
+            values = {name: NO_RDMA_LIMIT if value == "max" else int(value) for name, value in _split(pairs)}
+            entry = {"device": device, "hca_handles": values["hca_handle"], "hca_objects": values["hca_object"]}
+            found.append({name: value for name, value in entry.items() if value})
+        return found
+
+    return read
+
+
+def _split(pairs: list[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, _, value in (pair.partition("=") for pair in pairs)]
 
 
 def hugepages(rest: str, fields: dict[str, Callable[[str], Read]]) -> Read:
@@ -365,6 +384,9 @@ FIELDS = (
         ),
         always=True,
     ),
+    # As libcontainer's; runc itself does not print it.
+    Field("rdma.rdma_limit", "rdma", rdma("rdma.max"), rdma("rdma.max")),
+    Field("rdma.rdma_current", "rdma", rdma("rdma.current"), rdma("rdma.current")),
 )
 """Every field that comes from a file, in the order in which runc prints them."""
 

@@ -204,6 +204,25 @@ def test_each_controller_on_a_hybrid_layout_is_read_where_it_is(tmp_path: Path) 
     assert data["pids"] == {"current": 5, "limit": 10}
 
 
+RDMA = {
+    "rdma.max": "mlx5_0 hca_handle=2 hca_object=max\nocrdma1 hca_handle=max hca_object=9\n",
+    "rdma.current": "mlx5_0 hca_handle=1 hca_object=20\nocrdma1 hca_handle=0 hca_object=0\n",
+}
+
+
+def test_rdma(tmp_path: Path) -> None:
+    """There is nothing of it where there are no devices."""
+    (tmp_path / "v1").mkdir()
+    for cgroup in (v1(tmp_path / "v1", {"rdma": RDMA}), v2(tmp_path, RDMA)):
+        assert collect(cgroup)["rdma"] == {
+            "rdma_limit": [
+                {"device": "mlx5_0", "hca_handles": 2, "hca_objects": 2**32 - 1},
+                {"device": "ocrdma1", "hca_handles": 2**32 - 1, "hca_objects": 9},
+            ],
+            "rdma_current": [{"device": "mlx5_0", "hca_handles": 1, "hca_objects": 20}, {"device": "ocrdma1"}],
+        }
+
+
 @pytest.mark.parametrize("dirs", [{}, {"memory": "/nonexistent"}, {UNIFIED: "/nonexistent"}])
 def test_what_nobody_counts_is_zero_or_not_there(dirs: dict[str, str]) -> None:
     data = collect(Cgroup(dict(dirs)))
