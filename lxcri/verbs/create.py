@@ -116,6 +116,11 @@ def create(
             launch.abort()
         except Error as left:
             raise LeftoverError(f"{str(e) or 'interrupted'}; {left}") from e
+        if state.poststop and state.pid:  # there was a container, and maybe hooks have set up something for it
+            from ..hooks import run_poststop
+
+            entry.hide()  # it is gone when they run
+            run_poststop(ctx, entry, state)
         raise
     return state, launch.pidfd
 

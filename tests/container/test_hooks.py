@@ -293,6 +293,20 @@ def test_failing_poststart_hook_fails_start(bundle: Bundle) -> None:
     assert container.status() == "stopped"
 
 
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer", None])
+def test_poststop_after_a_create_that_failed(bundle: Bundle, recording: Recording, kind: str | None) -> None:
+    """The MUSTs of runtime.md's lifecycle, steps 5 to 13: what a hook has set up another one gets to take away."""
+    bundle.config["hooks"] = {"poststop": [recording.hook("first"), recording.hook("second")]}
+    if kind:
+        bundle.config["hooks"][kind] = [{"path": "/bin/sh", "args": ["sh", "-c", "exit 3"]}]
+    container = bundle.container("/bin/true" if kind else "/no/such/program")
+    bundle.write()
+    assert container.runtime.call("create", "--bundle", bundle.path, container.id).returncode != 0
+    assert recording.order() == ["first", "second"]
+    assert recording.state("first")["status"] == "stopped"
+    assert container.runtime.containers() == []
+
+
 def test_failing_poststop_hook_only_warns(bundle: Bundle, recording: Recording) -> None:
     """The container is gone all the same, and the following hooks run."""
     bundle.config["hooks"] = {"poststop": [{"path": "/bin/false"}, recording.hook("second")]}
