@@ -52,7 +52,8 @@ class State:
     """
     What is known of a container once its init exists, or, with pid 0, while it is being made.
 
-    pid, start_time: init, and field 22 of its /proc/PID/stat (ticks since boot): a pid alone may be another's
+    pid, start_time, boot_id: init, field 22 of its /proc/PID/stat (ticks since boot), and which boot that was: a pid
+    alone may be another's, and a state directory may outlive the machine's start; "" is any boot
     created: RFC 3339 in UTC
     owner: user name of who created it
     annotations: the bundle's, as the text of a JSON object
@@ -65,6 +66,7 @@ class State:
 
     __slots__ = (
         "annotations",
+        "boot_id",
         "bundle",
         "cgroup",
         "config_file",
@@ -92,6 +94,7 @@ class State:
         pid: int,
         start_time: int,
         created: str,
+        boot_id: str = "",
         owner: str = "",
         annotations: str = "{}",
         config_file: str = "",
@@ -109,6 +112,7 @@ class State:
         self.pid = pid
         self.start_time = start_time
         self.created = created
+        self.boot_id = boot_id
         self.owner = owner
         self.annotations = annotations
         self.config_file = config_file
@@ -121,14 +125,15 @@ class State:
 
 
 # The file is lines of a key, a space and a value, so that reading it needs no JSON parser. The list keys may
-# be there any number of times, the others once. The first line's number changes with the meaning of any of it.
-_HEADER = "lxcri-state 1"
+# be there any number of times, the others once. The first line's number changes with the keys and their meaning.
+_HEADER = "lxcri-state 2"
 _TEXT_KEYS = (
     "id",
     "oci_version",
     "bundle",
     "rootfs",
     "created",
+    "boot_id",
     "owner",
     "annotations",
     "config_file",
@@ -263,16 +268,40 @@ class Entry:
         """A path of start.sock that is short enough for a socket address, however long the root's is."""
         return f"/proc/self/fd/{self.fd}/{START_SOCKET}"
 
-    def lock(self) -> None:
-        """
-        Wait until no other command changes this container.
+    @classmethod
+    def open_hidden(cls, root: str, id: str) -> Entry | None:
+        """A directory that hide() gave another name, of a `delete` that was killed, opened and locked; None without."""
+        prefix = f"@{id}."
+        try:
+            names = posix.listdir(root)
+        except FileNotFoundError:
+            return None
+        for name in names:
+            if not (name.startswith(prefix) and name[len(prefix) :].isdigit()):
+                continue
+            try:
+                entry = cls(root, id, posix.open(f"{root}/{name}", _OPEN_DIRECTORY))
+            except FileNotFoundError:
+                continue
+            entry._name = name
+            try:
+                entry.lock(0)
+            except Error:  # its `delete` lives, or has just finished
+                entry.close()
+                continue
+            return entry
+        return None
 
-        Raises Error if one removed it meanwhile, and after 30 seconds: an engine that cleans up after a hook
-        that hangs must not hang too.
+    def lock(self, patience: float | None = None) -> None:
+        """
+        Wait until no other command changes this container, or so many seconds.
+
+        Raises Error if one removed it meanwhile, and, by default, after 30 seconds: an engine that cleans up after
+        a hook that hangs must not hang too.
         """
         import fcntl
 
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + (LOCK_PATIENCE if patience is None else patience)
         sleep = 0.0005
         while True:
             try:
@@ -442,6 +471,18 @@ def all_entries(root: str) -> Iterator[str]:
         yield name
 
 
+def boot_id() -> str:
+    """Which boot of the machine this is (random(4)); "" where the kernel does not tell."""
+    try:
+        fd = posix.open("/proc/sys/kernel/random/boot_id", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return posix.read(fd, 64).decode().strip()
+    finally:
+        posix.close(fd)
+
+
 def process_start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None if it is gone or a zombie."""
     stat = _process_stat(pid)
@@ -475,7 +516,7 @@ def open_init(state: State) -> int | None:
     A process that took over the pid is not init: the start time is compared after the pidfd pins the process.
     A zombie is dead, whether its parent has waited for it or not, unless other threads of it still run.
     """
-    if state.pid <= 0:
+    if state.pid <= 0 or (state.boot_id and state.boot_id != boot_id()):
         return None
     try:
         pidfd = posix.pidfd_open(state.pid)

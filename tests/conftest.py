@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("LXCRI_TEST_RUNTIME") or os.path.join(CHECKOUT, ".venv/bin/lxcri"),
         help="runtime binary to test (default: $LXCRI_TEST_RUNTIME, or the checkout's .venv/bin/lxcri)",
     )
+    parser.addoption("--faults", type=int, default=20, help="points that the test of faults tries of each verb")
+    parser.addoption("--fault-seed", type=int, default=1, help="chooses those points")
     parser.addoption("--cycles", type=int, default=500, help="containers that the endurance test creates and deletes")
 
 

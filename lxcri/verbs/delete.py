@@ -37,9 +37,24 @@ def run(ctx: Context, *, id: str, force: bool) -> int:
                     raise Error(f"cannot delete container {id} that is not stopped: {current}")
             destroy(ctx, entry, state)
     except NotFoundError:
-        if not force:
+        if not finish(ctx, id) and not force:
             raise
     return 0
+
+
+def finish(ctx: Context, id: str) -> bool:
+    """Finish what a `delete` that was killed while poststop hooks ran has left; whether there was something."""
+    entry = Entry.open_hidden(ctx.root, id)
+    if entry is None:
+        return False
+    with entry:
+        state = entry.load()
+        if state is not None and state.poststop:
+            from ..hooks import run_poststop
+
+            run_poststop(ctx, entry, state)
+        entry.remove()
+    return True
 
 
 def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
@@ -65,6 +80,9 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
         entry.hide()
         run_poststop(ctx, entry, state)
     entry.remove()
+    if state.poststop:
+        while finish(ctx, entry.id):  # of a container that had this id before
+            pass
 
 
 def kill_init(state: State) -> None:

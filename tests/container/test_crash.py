@@ -163,3 +163,26 @@ def open_comm(pid: int) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+@pytest.mark.lxcri_only("runc keeps the container")
+@pytest.mark.parametrize("force", [True, False])
+def test_delete_killed_in_a_hook(bundle: Bundle, force: bool) -> None:
+    """The container is gone; the next delete of this id has its hooks run again, and removes what is left."""
+    out = os.path.join(bundle.path, "out")
+    script = f"echo ran >>{out}; test -e {bundle.path}/quick || exec sleep 3"
+    bundle.config["hooks"] = {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+    container = bundle.container("/bin/true").up()
+    container.wait()
+    command = container.runtime.spawn("delete", container.id)
+    process.wait_for(lambda: os.path.exists(out), "the hook")
+    command.kill()
+    command.wait()
+    assert container.runtime.call("state", container.id).returncode != 0
+    process.wait_for(lambda: not process.children(), "the hook's end")
+    bundle.file("quick")
+    container.delete(*(["--force"] if force else [])).ok()
+    with open(out) as file:
+        assert file.read() == "ran\nran\n"
+    assert [name for name in os.listdir(container.runtime.root) if name != "@seccomp"] == []
+    assert (container.delete().returncode, container.delete("--force").returncode) == (1, 0)

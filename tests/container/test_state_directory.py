@@ -153,7 +153,7 @@ def test_tampered_state_is_an_error(bundle: Bundle) -> None:
     with open(state) as file:
         content = file.read()
     with open(state, "w") as file:
-        file.write(content.replace("lxcri-state 1", "lxcri-state 9"))
+        file.write(content.replace("lxcri-state 2", "lxcri-state 9"))
     bundle.runtime.call("state", container.id).refused("state")
     with open(state, "w") as file:
         file.write(content)

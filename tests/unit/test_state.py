@@ -144,7 +144,7 @@ def test_a_foreign_file_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ((b"lxcri-state 1", b"lxcri-state 2"), "another version"),
+        ((b"lxcri-state 2", b"lxcri-state 3"), "another version"),
         ((b"pid 42", b"pid -42"), ': "pid -42" is not understood'),
         ((b"pid 42", b"pid 4 2"), "not understood"),
         ((b"poststart false", b"poststart no"), "not understood"),

@@ -1,0 +1,41 @@
+"""A seeded sample of the points that oci.faults tries by hand."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+from oci import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from oci.bundle import Bundle
+    from oci.machine import Machine
+    from oci.runtime import Runtime
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.lxcri_only("others leave processes, cgroups or state behind"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="oci/faults.c knows the registers of x86-64"),
+]
+
+
+@pytest.fixture
+def laboratory(machine: Machine, runtime: Runtime, new_bundle: Callable[[], Bundle]) -> Iterator[faults.Laboratory]:
+    laboratory = faults.Laboratory(machine, runtime, new_bundle)
+    yield laboratory
+    laboratory.close()
+
+
+@pytest.mark.parametrize("verb", faults.VERBS)
+def test_faults(laboratory: faults.Laboratory, verb: str, pytestconfig: pytest.Config) -> None:
+    """Processes killed, and calls failing: the verb ends, and nothing is left that `delete --force` does not remove."""
+    outcomes = list(
+        faults.sample(laboratory, verb, pytestconfig.getoption("--faults"), pytestconfig.getoption("--fault-seed"))
+    )
+    assert any(outcome.reached for outcome in outcomes)
+    bad = [f"{o.point}: {o.status} {o.message}: {o.problems}" for o in outcomes if o.problems]
+    assert not bad, os.linesep.join(bad)
