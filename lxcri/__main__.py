@@ -75,6 +75,7 @@ def run(words: list[str]) -> int:
     except UsageError as e:
         verb = e.verb
         report(e, verb, log_of(e.options), debug)
+        return 1  # of exec, too, as of runc
     except BrokenPipeError:
         pass  # the reader of our output has left; other pipes' ends are errors of their verbs
     except Exception as e:  # noqa: BLE001 (no traceback reaches a user)

@@ -163,13 +163,13 @@ static void op_find_executable(void)
 {
 	static struct text path;
 	const char *name = arguments[0], *at = variable("PATH=");
-	long err = 0;
 
 	if (!name)
 		fail(0, "no arguments");
 	for (const char *c = name; *c; c++)
 		if (*c == '/') {
-			err = executable_error(name);
+			long err = executable_error(name);
+
 			if (err) {
 				path.n = 0;
 				add(&path, "exec: \"");
@@ -194,8 +194,7 @@ static void op_find_executable(void)
 			add(&path, ".");
 		add(&path, "/");
 		add(&path, name);
-		err = executable_error(path.s);
-		if (!err) {
+		if (!executable_error(path.s)) {
 			executable = path.s;
 			return;
 		}
@@ -205,7 +204,7 @@ static void op_find_executable(void)
 	path.n = 0;
 	add(&path, "exec: \"");
 	add(&path, name);
-	add(&path, err == -EACCES ? "\": permission denied" : "\": executable file not found in $PATH");
+	add(&path, "\": executable file not found in $PATH"); /* also where one without permission is, as runc says */
 	subject = "";
 	fail(0, path.s);
 }
