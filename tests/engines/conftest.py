@@ -35,9 +35,10 @@ def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
     os.makedirs(directory)
     archive = os.path.join(directory, "image.tar")
     subprocess.run(["tar", "-C", rootfs, "-cf", archive, "."], check=True)
-    podman = Podman(runtime, directory, f"/{machine.prefix}-podman")
-    state = f"/run/{runtime.name}"  # podman gives no --root
-    os.makedirs(state, mode=0o700)
+    podman = Podman(runtime.path, directory, f"/{machine.prefix}-podman")
+    states = {f"/run/{name}" for name in (runtime.name, "runc")}  # podman gives no --root
+    for state in states:
+        os.makedirs(state, mode=0o700)
     podman("import", "--change", "ENV PATH=/bin", archive, IMAGE).ok()
     with engine.cgroups(f"{podman.cgroup_parent}/conmon"):
         yield podman
@@ -46,7 +47,8 @@ def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
         process.kill_children()
     shutil.rmtree(rootfs)
     engine.remove(directory)
-    shutil.rmtree(state)
+    for state in states:
+        shutil.rmtree(state)
 
 
 @pytest.fixture

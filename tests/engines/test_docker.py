@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import engine, machine, mountinfo, process
+from oci.calls import Recorder, compare, recorders
 from oci.console import OnTerminal
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Docker(engine.Client):
         super().__init__(directory, [command, "--host", socket])
         self.environment["DOCKER_BUILDKIT"] = "0"
         self.cgroup_parent = cgroup_parent
+        self.recorders = recorders(runtime, directory)
         self.daemon = engine.Daemon(
             [
                 "dockerd",
@@ -44,6 +47,7 @@ class Docker(engine.Client):
                 "--pidfile", f"{directory}/pid",
                 "--host", socket,
                 "--add-runtime", f"tested={runtime.path}",
+                *(f"--add-runtime={one.name}={one.path}" for one in self.recorders),
                 "--default-runtime", "tested",
                 "--cgroup-parent", cgroup_parent,
                 "--storage-driver", "overlay2",
@@ -66,10 +70,6 @@ class Docker(engine.Client):
     def detached(self, name: str, *arguments: str) -> str:
         """`run -d`; returns the id."""
         return self("run", "-d", "--network", "none", "--name", name, *arguments).ok().stdout.strip()
-
-    def inspect(self, name: str, template: str) -> str:
-        """One value of a container."""
-        return self("inspect", "--format", template, name).ok().stdout.strip()
 
     def wait_state(self, name: str, template: str, value: str) -> None:
         """Wait until it is this."""
@@ -676,3 +676,85 @@ def test_audit(docker: Docker, runtime: Runtime, how: str, options: list[str]) -
     assert mine.keys() == others.keys()
     for section, lines in mine.items():
         assert lines == others[section], section
+
+
+# one command a line, RUN is `run` without a network; what is done to a container that is there no longer fails
+CALLS = {
+    "life": """
+        RUN -d --name one test /bin/sleep 100
+        exec one true
+        exec one /bin/sh -c 'exit 7'
+        exec -u 1000:1001 -w /tmp -e A=b one true
+        exec one /no/such
+        exec one no-such
+        exec one /etc/passwd
+        exec -w /no/such one true
+        exec -t one tty
+        exec -d one true
+        top one
+        pause one
+        pause one
+        exec one true
+        unpause one
+        unpause one
+        kill --signal USR1 one
+        kill one
+        wait one
+        kill one
+        exec one true
+        start one
+        restart --time 0 one
+        stop --time 0 one
+        rm one
+    """,
+    "limits": """
+        RUN -d --name one --memory 128m test /bin/sleep 100
+        update --memory 64m --memory-swap 128m --pids-limit 44 one
+        update --cpus 0.5 one
+        update --cpu-shares 512 one
+        update --cpuset-cpus 99 one
+        update --memory 1000000000000g --memory-swap -1 one
+        pause one
+        update --cpus 0.4 one
+        unpause one
+        rm --force one
+    """,
+    "ends": """
+        RUN --rm test /bin/true
+        RUN --rm test /bin/sh -c 'echo out; echo err >&2; exit 7'
+        RUN --rm --init test /bin/sh -c 'kill -9 $$'
+        RUN --rm -t test /bin/sh -c 'tty; exit 3'
+        RUN --rm test /no/such
+        RUN --rm test no-such
+        RUN --rm test /etc/passwd
+        RUN --rm test /etc
+        RUN --rm -e PATH=/etc test passwd
+        RUN --rm --sysctl net.ipv4.no_such=1 test /bin/true
+        RUN --rm -v /etc/passwd:/srv test /bin/true
+        RUN --rm --memory 6m --cpuset-cpus 0 test /bin/true
+        RUN --name one test /bin/true
+        start --attach one
+        rm one
+        create --name one --network none test /bin/true
+        rm one
+    """,
+    "shared": """
+        RUN -d --name first --ipc shareable test /bin/sleep 100
+        RUN --rm --pid container:first --ipc container:first test /bin/sh -c 'sleep 77 & exec sleep 0.1'
+        RUN -d --name second --pid host test /bin/sleep 100
+        kill second
+        rm --force first second
+    """,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls(docker: Docker, runtime: Runtime, name: str) -> None:
+    """Each call of the runtime is answered as runc answers it."""
+
+    def command(recorder: Recorder, line: str) -> object:
+        words = shlex.split(line.replace("RUN", f"run --network none --runtime {recorder.name}"))
+        result = docker(*words)
+        return line, result.returncode, bool(result.stdout), bool(result.stderr)
+
+    compare(command, docker.recorders, CALLS[name])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup, engine, machine, process
+from oci import cgroup, machine, process
+from oci.calls import Recorder, compare, recorders
 from oci.console import OnTerminal
 from oci.podman import IMAGE, LIMITS, RUN
 
@@ -131,8 +133,7 @@ def test_program_that_cannot_start_by_exec(podman: Podman, program: str, code: i
 def test_exec_with_input(podman: Podman) -> None:
     """exec -i: stdin to its end, stdout and stderr apart."""
     detached(podman, "one", IMAGE, *SLEEP)
-    client = engine.Client(podman.directory, podman.argv("exec", "-i", "one", "/bin/sh", "-c"))
-    result = client.feed("typed\n", "cat; echo err >&2; exit 4")
+    result = podman.feed("typed\n", "exec", "-i", "one", "/bin/sh", "-c", "cat; echo err >&2; exit 4")
     assert (result.returncode, result.stdout, result.stderr) == (4, "typed\n", "err\n")
 
 
@@ -156,8 +157,7 @@ def test_exec_detached(podman: Podman) -> None:
 
 def test_run_with_input(podman: Podman) -> None:
     """run -i."""
-    client = engine.Client(podman.directory, podman.argv(*RUN, "-i", "--rm", IMAGE, "/bin/sh", "-c"))
-    result = client.feed("typed\n", "cat; echo err >&2")
+    result = podman.feed("typed\n", *RUN, "-i", "--rm", IMAGE, "/bin/sh", "-c", "cat; echo err >&2")
     assert (result.returncode, result.stdout, result.stderr) == (0, "typed\n", "err\n")
 
 
@@ -262,7 +262,7 @@ def test_custom_seccomp(podman: Podman) -> None:
     assert result.ok().stdout == "errno 1\n"
 
 
-def test_hooks(podman: Podman) -> None:
+def test_hooks(podman: Podman, runtime: Runtime) -> None:
     """--hooks-dir: prestart, createRuntime, poststart, poststop, with the state on stdin."""
     directory = os.path.join(podman.directory, "hooks.d")
     os.mkdir(directory)
@@ -275,8 +275,9 @@ def test_hooks(podman: Podman) -> None:
         with open(f"{directory}/{stage}.json", "w") as file:
             hook = {"path": script, "args": ["hook", stage]}
             json.dump({"version": "1.0.0", "hook": hook, "when": {"always": True}, "stages": [stage]}, file)
-    client = engine.Client(podman.directory, [podman.argv("x")[0], "--hooks-dir", directory, *podman.options])
-    client("run", *LIMITS, "--cgroup-parent", podman.cgroup_parent, *RUN[1:], "--rm", IMAGE, "/bin/true").ok()
+    with_hooks = podman.on(runtime.path)
+    with_hooks.options += ["--hooks-dir", directory]
+    with_hooks(*RUN, "--rm", IMAGE, "/bin/true").ok()
     with open(log) as file:
         found = [line.split(" ", 1) for line in file.read().splitlines()]
     assert [stage for stage, _ in found] == ["prestart", "createRuntime", "poststart", "poststop"]
@@ -360,15 +361,13 @@ def test_named_runtime(podman: Podman, runtime: Runtime) -> None:
             f'[engine]\nruntime = "tested"\nruntime_supports_json = ["tested"]\n'
             f'[engine.runtimes]\ntested = ["{runtime.path}"]\n'
         )
-    options = podman.options[: podman.options.index("--runtime")]
-    client = engine.Client(podman.directory, ["podman", *options])
-    client.environment = {**podman.environment, "CONTAINERS_CONF": path}
-    run = ("run", *LIMITS, "--cgroup-parent", podman.cgroup_parent, *RUN[1:], "--rm", IMAGE)
-    assert client(*run, "echo", "here").ok().stdout == "here\n"
-    result = client(*run, "/no/such")
+    by_name = podman.on("tested", CONTAINERS_CONF=path)
+    by_name.runtime = []
+    assert by_name(*RUN, "--rm", IMAGE, "echo", "here").ok().stdout == "here\n"
+    result = by_name(*RUN, "--rm", IMAGE, "/no/such")
     assert result.returncode == 127, result
     assert "no such file or directory" in result.stderr, result
-    assert client("info", "--format", "{{.Host.OCIRuntime.Name}}").ok().stdout == "tested\n"
+    assert by_name("info", "--format", "{{.Host.OCIRuntime.Name}}").ok().stdout == "tested\n"
 
 
 def test_pod(pod: Podman) -> None:
@@ -392,3 +391,94 @@ def test_life_of_a_pod(pod: Podman) -> None:
     assert pod.inspect("member", "{{.State.Status}}") == "exited"
     pod("pod", "start", "pod").ok()
     assert pod.inspect("member", "{{.State.Status}}") == "running"
+
+
+CALLS = {
+    "life": """
+        RUN -d --name one IMAGE /bin/sleep 100
+        exec one true
+        exec one /bin/sh -c 'exit 7'
+        exec -u 1000:1001 -w /tmp -e A=b one true
+        exec --privileged one true
+        exec one /no/such
+        exec one no-such
+        exec one /etc/passwd
+        exec -w /no/such one true
+        exec -t one tty
+        exec -d one true
+        top one args
+        pause one
+        pause one
+        exec one true
+        unpause one
+        unpause one
+        kill --signal USR1 one
+        kill one
+        wait one
+        kill one
+        exec one true
+        start one
+        restart --time 0 one
+        stop --time 0 one
+        rm one
+    """,
+    "limits": """
+        RUN -d --name one --memory 128m IMAGE /bin/sleep 100
+        update --memory 64m --memory-swap 128m one
+        update --cpus 0.5 one
+        update --cpu-shares 512 one
+        update --cpuset-cpus 99 one
+        pause one
+        update --cpus 0.4 one
+        rm --force --time 0 one
+    """,
+    "ends": """
+        RUN --rm IMAGE /bin/true
+        RUN --rm IMAGE /bin/sh -c 'echo out; echo err >&2; exit 7'
+        RUN --rm IMAGE /bin/sh -c 'kill -9 $$'
+        RUN --rm -t IMAGE /bin/sh -c 'tty; exit 3'
+        RUN --rm IMAGE /no/such
+        RUN --rm IMAGE no-such
+        RUN --rm IMAGE /etc/passwd
+        RUN --rm IMAGE /etc
+        RUN --rm -e PATH=/etc IMAGE passwd
+        RUN --rm --sysctl net.ipv4.no_such=1 IMAGE /bin/true
+        RUN --rm -v /etc/passwd:/srv IMAGE /bin/true
+        RUN --name one IMAGE /bin/true
+        start --attach one
+        rm one
+        create --name one --network none IMAGE /bin/true
+        init one
+        start one
+        wait one
+        rm one
+    """,
+    "shared": """
+        RUN -d --name first IMAGE /bin/sleep 100
+        RUN --rm --pid container:first --ipc container:first --network container:first IMAGE /bin/true
+        RUN -d --name second --pid host IMAGE /bin/sleep 100
+        kill second
+        rm --force --time 0 second first
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "by_name"), [("life", True), ("limits", False), ("ends", False), ("ends", True), ("shared", False)]
+)
+def test_calls(podman: Podman, runtime: Runtime, name: str, by_name: bool) -> None:
+    """Each call of the runtime is answered as runc answers it; one that containers.conf names gets a log."""
+    recorded = recorders(runtime, podman.directory)
+    path = os.path.join(podman.directory, "containers.conf")
+    names = [one.name for one in recorded]
+    with open(path, "w") as file:
+        if by_name:
+            file.write(f"[engine]\nruntime_supports_json = {names}\n[engine.runtimes]\n")
+            file.writelines(f'{one.name} = ["{one.path}"]\n' for one in recorded)
+
+    def command(recorder: Recorder, line: str) -> object:
+        client = podman.on(recorder.name if by_name else recorder.path, CONTAINERS_CONF=path)
+        result = client(*shlex.split(line.replace("RUN", "run --network none").replace("IMAGE", IMAGE)))
+        return line, result.returncode, bool(result.stdout), bool(result.stderr)
+
+    compare(command, recorded, CALLS[name])

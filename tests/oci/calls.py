@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from oci import recorder
+import pytest
+
+from oci import process
+from oci.recorder import install
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from oci.runtime import Runtime
 
 MATCHED = (
     "os: process already finished", "container not running", "container not paused", "does not exist",
@@ -20,7 +26,16 @@ MATCHED = (
 )  # fmt: skip
 """Patterns that engines look for in errors (and a few that they do not, which tell the same)."""
 
-VARIABLE = (r"\b[0-9a-f]{64}\b", r"\bbuildah-buildah\d+\b", r"/tmp/pty\d+", r"buildah\d+", r"\b[0-9a-f-]{36}\b")
+VARIABLE = (
+    r"\b[0-9a-f]{64}\b",
+    r"\b[0-9a-f-]{36}\b",
+    r"(?<=/pty)\d+",
+    r"(?<=runc-process)\d+",
+    r"(?<=conmon-term\.)\w{6}",
+    r"(?<=exec-process-)\d+",
+    r"(?<=/podman)\d+",
+    r"(?<=buildah)\d+",
+)
 """What is another in every run of the same scenario."""
 
 
@@ -57,7 +72,7 @@ class Call:
         """What the engine wanted and how it called, without what differs in every run."""
         text = "\n".join(self.argv)
         for pattern in VARIABLE:
-            text = re.sub(pattern, "ID", text)
+            text = re.sub(pattern, "*", text)
         return (self.verb, text, self.stdin, tuple(self.environment))
 
     def kind(self) -> dict[str, set[str]]:
@@ -119,15 +134,16 @@ def kind_of_log(text: str) -> set[str]:
 
 
 class Recorder:
-    """A runtime whose calls are recorded; `path` is the program to give to an engine."""
+    """A runtime whose calls are recorded; `path` is the program to give to an engine, its last part is `name`."""
 
     def __init__(self, runtime: str, directory: str, name: str) -> None:
+        self.name = name
         self.path = os.path.join(directory, name)
         self._records = os.path.join(directory, f"{name}.calls")
-        recorder.install(runtime, self.path, self._records)
+        install(runtime, self.path, self._records)
 
     def take(self) -> list[Call]:
-        """The calls since the last time."""
+        """The calls since the last time, in the order of their ends."""
         try:
             with open(self._records) as file:
                 lines = file.read().splitlines()
@@ -135,6 +151,14 @@ class Recorder:
             return []
         os.unlink(self._records)
         return [Call(**json.loads(line)) for line in lines]
+
+
+def recorders(runtime: Runtime, directory: str) -> list[Recorder]:
+    """Of this runtime, and of runc; none if it is runc itself, or there is none."""
+    runc = shutil.which("runc")
+    if runc is None or not runtime.is_lxcri:
+        return []
+    return [Recorder(runtime.path, directory, "recorded"), Recorder(runc, directory, "recorded-runc")]
 
 
 def differences(mine: Sequence[Call], others: Sequence[Call]) -> dict[str, str]:
@@ -157,3 +181,22 @@ def differences(mine: Sequence[Call], others: Sequence[Call]) -> dict[str, str]:
         if lines:
             found[question] = "\n".join([*lines, f"by {call}", f"and {other}"])
     return found | {" ".join(call.argv): f"only the other gets this call: {call}" for call in remaining}
+
+
+def compare(engine: Callable[[Recorder, str], object], recorders: Sequence[Recorder], lines: str) -> None:
+    """
+    Run the same lines of an engine's commands on each of two recorded runtimes: neither the engine nor its user may see
+    which one it is.
+    """
+    if not recorders:
+        pytest.skip("this compares lxcri with runc")
+    calls, outcomes = [], []
+    for recorder in recorders:
+        outcomes.append([engine(recorder, line.strip()) for line in lines.strip().splitlines()])
+        process.wait_for(lambda: not process.children(), "the end of what the engine runs")
+        calls.append(recorder.take())
+    assert calls[0], "the engine has called no runtime"
+    found = differences(*calls)
+    assert not found, "\n\n".join(f"{call}\n{text}" for call, text in found.items())
+    assert [call.verb for call in calls[0]] == [call.verb for call in calls[1]]
+    assert outcomes[0] == outcomes[1]

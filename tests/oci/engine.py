@@ -60,6 +60,10 @@ class Client:
             )  # fmt: skip
             return Finished(argv, command.returncode, contents(out), contents(err))
 
+    def inspect(self, name: str, template: str) -> str:
+        """One value of a container, of podman and docker."""
+        return self("inspect", "--format", template, name).ok().stdout.strip()
+
     def feed(self, text: str, *arguments: str) -> Finished:
         """Run a command with this on its standard input, which then ends."""
         path = os.path.join(self.directory, "in")

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from oci.runtime import contents
-
-if TYPE_CHECKING:
-    from oci.runtime import Runtime
+from oci import engine
 
 IMAGE = "localhost/busybox:test"
 RUN = ("run", "--network", "none")
@@ -18,27 +10,12 @@ RUN = ("run", "--network", "none")
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
 
 
-@dataclass
-class Finished:
-    """A podman command's end."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-    def ok(self) -> Finished:
-        """Assert success."""
-        assert self.returncode == 0, str(self)
-        return self
-
-
-class Podman:
+class Podman(engine.Client):
     """podman with storage of its own."""
 
-    def __init__(self, runtime: Runtime, directory: str, cgroup_parent: str) -> None:
-        self.directory = directory
+    def __init__(self, runtime: str, directory: str, cgroup_parent: str) -> None:
+        super().__init__(directory, ["podman"])
         self.cgroup_parent = cgroup_parent
-        os.makedirs(f"{directory}/home")
         self.options = [
             "--root", f"{directory}/root",
             "--runroot", f"{directory}/run",
@@ -46,30 +23,17 @@ class Podman:
             "--storage-driver", "vfs",
             "--cgroup-manager", "cgroupfs",
             "--events-backend", "file",
-            "--runtime", runtime.path,
         ]  # fmt: skip
-        self.environment = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": f"{directory}/home",
-            "TMPDIR": f"{directory}",
-        }
+        self.runtime = ["--runtime", runtime]
 
     def argv(self, *arguments: str) -> list[str]:
         """A command line; containers get their limits and the tests' cgroup."""
         command, *rest = arguments
-        own = [*LIMITS, "--cgroup-parent", self.cgroup_parent] if command == "run" else []
-        return ["podman", *self.options, command, *own, *rest]
+        own = [*LIMITS, "--cgroup-parent", self.cgroup_parent] if command in ("run", "create") else []
+        return [*self.command, *self.options, *self.runtime, command, *own, *rest]
 
-    def __call__(self, *arguments: str) -> Finished:
-        """Run a command to its end, with output in files."""
-        with open(f"{self.directory}/out", "w+b") as out, open(f"{self.directory}/err", "w+b") as err:
-            command = subprocess.run(
-                self.argv(*arguments),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environment, cwd=self.directory,
-                timeout=60, check=False,
-            )  # fmt: skip
-            return Finished(command.returncode, contents(out), contents(err))
-
-    def inspect(self, name: str, template: str) -> str:
-        """One value of a container."""
-        return self("inspect", "--format", template, name).ok().stdout.strip()
+    def on(self, runtime: str, **environment: str) -> Podman:
+        """The same storage with another runtime."""
+        other = Podman(runtime, self.directory, self.cgroup_parent)
+        other.environment.update(environment)
+        return other
