@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from oci import engine, process
+from oci.calls import Recorder, compare, recorders
 from oci.podman import LIMITS
 
 if TYPE_CHECKING:
@@ -56,16 +58,16 @@ def prepared(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator
         file.write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n')
     buildah = Buildah(runtime, directory)
     buildah.environment["CONTAINERS_CONF"] = config
-    state = f"/run/{runtime.name}"  # buildah gives no --root
-    os.makedirs(state, mode=0o700)
+    states = {f"/run/{name}" for name in (runtime.name, "runc")}  # buildah gives no --root
+    for state in states:
+        os.makedirs(state, mode=0o700)
     buildah.prepare(engine.layer(skeleton, directory))
     yield buildah
     buildah("rm", "--all")
     buildah("rmi", "--all", "--force")
     process.kill_children()
     engine.remove(directory)
-    shutil.rmtree(state)
-    for name in ("/run/lock", "/run/containers"):
+    for name in ("/run/lock", "/run/containers", *states):
         shutil.rmtree(name, ignore_errors=True)
 
 
@@ -128,3 +130,28 @@ def test_build(buildah: Buildah) -> None:
     assert result.returncode != 0
     assert "exit status 9" in result.stderr, result
     shutil.rmtree(context)
+
+
+CALLS = """
+    RUN -- /bin/true
+    RUN -- /bin/sh -c 'echo out; echo err >&2; exit 7'
+    RUN -- /bin/sh -c 'kill -9 $$'
+    RUN -- /no/such
+    RUN -- no-such
+    RUN -- /etc/passwd
+    RUN -- /etc
+    RUN --workingdir /new -- /bin/true
+    RUN --terminal -- /bin/true
+    RUN --user 1000:1000 -- /bin/true
+"""
+
+
+def test_calls(buildah: Buildah) -> None:
+    """Each call of the runtime is answered as runc answers it."""
+
+    def command(recorder: Recorder, line: str) -> object:
+        run = f"run --runtime {recorder.path} --isolation oci --network none"
+        result = buildah(*shlex.split(line.replace("RUN", run).replace(" -- ", f" {buildah.container} -- ")))
+        return line, result.returncode, bool(result.stdout), bool(result.stderr)
+
+    compare(command, recorders(buildah.runtime, buildah.directory), CALLS)

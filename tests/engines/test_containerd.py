@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import cgroup, engine, machine, process
+from oci.calls import Recorder, compare, recorders
 from oci.console import OnTerminal
 
 if TYPE_CHECKING:
@@ -440,23 +442,96 @@ def test_restart_of_the_daemon(containerd: Containerd) -> None:
     containerd.wait_status("one", "STOPPED")
 
 
-def shim_files() -> set[str]:
-    """Sockets and FIFOs."""
-    places = ("/run/containerd/s", "/run/containerd/fifo")
-    return {os.path.join(place, name) for place in places for name in os.listdir(place)}
+@pytest.fixture
+def _without_files_of_containerd(as_before: None) -> Iterator[None]:
+    """Remove sockets and FIFOs that it, or ctr, leaves when something fails."""
+
+    def files() -> set[str]:
+        places = ("/run/containerd/s", "/run/containerd/fifo")
+        return {os.path.join(place, name) for place in places for name in os.listdir(place)}
+
+    before = files()
+    yield
+    for path in files() - before:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
+@pytest.mark.usefixtures("_without_files_of_containerd")
 def test_shim_that_is_killed(containerd: Containerd) -> None:
     """containerd cleans up by `delete --force`: nothing of the container stays."""
-    before = shim_files()
     pid = containerd.detached("one", *SLEEP)
     with open(f"/proc/{pid}/stat") as file:
         shim = int(file.read().rpartition(")")[2].split()[1])
     os.kill(shim, signal.SIGKILL)
     process.wait_for(lambda: containerd.status("one") in ("", "STOPPED", "UNKNOWN"), "the end of the task")
     process.wait_for(lambda: not process.children() and not os.path.exists(f"/proc/{pid}"), "the end of the container")
-    for path in shim_files() - before:  # what containerd itself leaves of it
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+
+
+CALLS = {
+    "life": """
+        RUN --detach IMAGE one /bin/sleep 100
+        EXEC one /bin/true
+        EXEC one /bin/sh -c 'exit 7'
+        EXEC --cwd /tmp --user 1000 one /bin/true
+        EXEC one /no/such
+        EXEC one no-such
+        EXEC one /etc/passwd
+        EXEC --cwd /no/such one /bin/true
+        EXEC --tty one tty
+        EXEC --detach one /bin/true
+        task ps one
+        task metrics one
+        task pause one
+        task pause one
+        EXEC one /bin/true
+        task resume one
+        task resume one
+        task kill --signal USR1 one
+        task kill --signal KILL one
+        task kill one
+        task kill --all one
+        EXEC one /bin/true
+        task pause one
+        task delete one
+        task delete one
+        task start --detach one
+        task kill --all --signal KILL one
+        task rm --force one
+        container rm one
+    """,
+    "ends": """
+        RUN --rm IMAGE one /bin/true
+        RUN --rm IMAGE one /bin/sh -c 'echo out; echo err >&2; exit 7'
+        RUN --rm IMAGE one /bin/sh -c 'kill -9 $$'
+        RUN --rm IMAGE one /no/such
+        RUN --rm IMAGE one no-such
+        RUN --rm IMAGE one /etc/passwd
+        RUN --rm IMAGE one /etc
+        RUN --rm --env PATH=/etc IMAGE one passwd
+        RUN --rm --mount type=bind,src=/no/such,dst=/srv,options=bind IMAGE one /bin/true
+        RUN --rm --mount type=bind,src=/etc/passwd,dst=/srv,options=bind IMAGE one /bin/true
+        RUN --rm --with-ns network:/no/such IMAGE one /bin/true
+        RUN --rm --memory-limit 1000000000 --cpus 0.5 IMAGE one /bin/true
+    """,
+}
+
+
+@pytest.mark.usefixtures("_without_files_of_containerd")
+@pytest.mark.parametrize("name", CALLS)
+def test_calls(containerd: Containerd, name: str) -> None:
+    """Each call of the runtime is answered as runc answers it."""
+
+    def command(recorder: Recorder, line: str) -> object:
+        run = f"run --snapshotter native --runtime io.containerd.runc.v2 --runc-binary {recorder.path}"
+        words = shlex.split(
+            line.replace("RUN", run).replace("EXEC", "task exec --exec-id e").replace("IMAGE", IMAGE),
+        )
+        result = containerd(*words)
+        if line.startswith("task kill") and "USR1" not in line:
+            containerd.wait_status("one", "STOPPED")
+        return line, result.returncode, bool(result.stdout), bool(result.stderr)
+
+    compare(command, recorders(containerd.runtime, containerd.directory), CALLS[name])

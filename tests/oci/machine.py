@@ -160,7 +160,8 @@ class Machine:
         for path in paths:
             if any(f"{point}/".startswith(f"{path}/") for point in points):
                 continue  # what is mounted there may be the host's own
-            shutil.rmtree(path, ignore_errors=True)
+            if os.path.isdir(path):  # rmtree waits for a writer where there is a FIFO
+                shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
                 os.unlink(path)
         os.chmod("/dev/null", 0o666)
