@@ -41,7 +41,7 @@ class Docker(engine.Client):
         self.recorders = recorders(runtime, directory)
         self.daemon = engine.Daemon(
             [
-                "dockerd",
+                "unshare", "--net", "--", "dockerd",  # with a bridge of its own
                 "--data-root", f"{directory}/data",
                 "--exec-root", f"{directory}/exec",
                 "--pidfile", f"{directory}/pid",
@@ -51,7 +51,6 @@ class Docker(engine.Client):
                 "--default-runtime", "tested",
                 "--cgroup-parent", cgroup_parent,
                 "--storage-driver", "overlay2",
-                "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
                 "--live-restore",
             ],
             directory,
@@ -195,7 +194,7 @@ def test_run(docker: Docker, runtime: Runtime, name: str) -> None:
     network = [] if "--network" in options else ["--network", "none"]
     result = docker("run", "--rm", *network, *options, IMAGE, "/bin/sh", "-c", script)
     if expected.startswith("@"):
-        expected = os.readlink(f"/proc/self/ns/{expected[1:]}") + "\n"
+        expected = os.readlink(f"/proc/{docker.daemon.pid}/ns/{expected[1:]}") + "\n"
     if expected.startswith("*"):
         for part in expected.split("*"):
             assert part in result.stdout, result
@@ -317,6 +316,33 @@ def test_kill(docker: Docker) -> None:
     result = docker("kill", "one")
     assert result.returncode == 1
     assert "is not running" in result.stderr
+
+
+def test_bridge(docker: Docker) -> None:
+    """Two containers on docker's own bridge, and one that is reached by a port of the host."""
+    script = "while :; do nc -l -p 7 -e /bin/sh -c 'read l; echo got-$l'; done"
+    docker("run", "-d", "--name", "server", "-p", "127.0.0.1:7777:7", IMAGE, "/bin/sh", "-c", script).ok()
+    address = docker.inspect("server", "{{.NetworkSettings.IPAddress}}")
+    client = ("/bin/sh", "-c", f"ip route | grep -c default; echo typed | nc {address} 7")
+    answers = "1\ngot-typed\n"
+    process.wait_for(lambda: docker("run", "--rm", IMAGE, *client).stdout == answers, "the server")
+    enter = ["nsenter", "--net", "--target", str(docker.daemon.pid), "busybox", "nc", "127.0.0.1", "7777"]
+    answer = subprocess.run(enter, input=b"typed\n", capture_output=True, timeout=process.TIMEOUT, check=True)
+    assert answer.stdout == b"got-typed\n"
+
+
+def test_network(docker: Docker) -> None:
+    """One that a user makes: the container joins it, and leaves it again while it runs."""
+    docker("network", "create", "--subnet", "10.77.0.0/24", "mine").ok()
+    docker("run", "-d", "--name", "one", "--network", "mine", IMAGE, *SLEEP).ok()
+    script = "ip -o addr | grep -c 10.77.0."
+    assert docker("exec", "one", "/bin/sh", "-c", script).stdout == "1\n"
+    docker("network", "connect", "bridge", "one").ok()
+    assert docker("exec", "one", "/bin/sh", "-c", "ls /sys/class/net | grep -c eth").stdout == "2\n"
+    docker("network", "disconnect", "mine", "one").ok()
+    assert docker("exec", "one", "/bin/sh", "-c", script).stdout == "0\n"
+    docker("rm", "--force", "one").ok()
+    docker("network", "rm", "mine").ok()
 
 
 def test_restart_policy(docker: Docker) -> None:
