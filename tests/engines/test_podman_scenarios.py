@@ -11,7 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup, machine, process
+from oci import cgroup, engine, machine, process
 from oci.calls import Recorder, compare, recorders
 from oci.console import OnTerminal
 from oci.podman import IMAGE, LIMITS, RUN
@@ -391,6 +391,40 @@ def test_life_of_a_pod(pod: Podman) -> None:
     assert pod.inspect("member", "{{.State.Status}}") == "exited"
     pod("pod", "start", "pod").ok()
     assert pod.inspect("member", "{{.State.Status}}") == "running"
+
+
+@pytest.fixture
+def bridged(podman: Podman, runtime: Runtime) -> Iterator[Podman]:
+    """podman in a network namespace of its own, where its bridges are."""
+    if not os.path.exists("/usr/lib/podman/netavark"):
+        pytest.skip("netavark is not installed")
+    networks = os.path.join(podman.directory, "networks")
+    os.mkdir(networks)
+    script = "busybox ip link set lo up && exec sleep 1000"
+    with subprocess.Popen(["unshare", "--net", "--", "sh", "-c", script], stdin=subprocess.DEVNULL) as holder:
+        process.expected.add(holder.pid)
+        other = podman.on(runtime.path)
+        process.wait_for(lambda: os.readlink(f"/proc/{holder.pid}/exe").endswith("sleep"), "the namespace")
+        other.command = ["nsenter", f"--net=/proc/{holder.pid}/ns/net", "podman"]
+        other.options += ["--network-config-dir", networks]
+        yield other
+        other("rm", "--all", "--force", "--time", "0").ok()
+        holder.kill()
+        process.expected.discard(holder.pid)
+    shutil.rmtree(networks)
+    for name in ("netavark", "containers", "netns"):
+        if os.path.exists(f"/run/{name}"):
+            engine.remove(f"/run/{name}")
+
+
+def test_bridge(bridged: Podman) -> None:
+    """Two containers on podman's own bridge, whose namespaces podman makes; a published port."""
+    script = "while :; do nc -l -p 7 -e /bin/sh -c 'read l; echo got-$l'; done"
+    bridged("run", "-d", "--name", "server", "-p", "127.0.0.1:7777:7", IMAGE, "/bin/sh", "-c", script).ok()
+    address = bridged.inspect("server", "{{.NetworkSettings.IPAddress}}")
+    client = ("/bin/sh", "-c", f"ip route | grep -c default; echo typed | nc {address} 7")
+    process.wait_for(lambda: bridged("run", "--rm", IMAGE, *client).stdout == "1\ngot-typed\n", "the server")
+    bridged("exec", "server", "/bin/sh", "-c", "ip -o addr | grep -q eth0").ok()
 
 
 CALLS = {

@@ -133,16 +133,16 @@ def cgroups(*parents: str) -> Iterator[None]:
             os.rmdir(directory)
 
 
-def mounts_below(directory: str) -> list[str]:
-    """Mount points, in the order of mounting."""
+def mounts_of(directory: str) -> list[str]:
+    """Mount points at it and below it, in the order of mounting."""
     with open("/proc/self/mountinfo") as file:
         points = [line.split(" ")[4] for line in file]
-    return [point for point in points if point.startswith(f"{directory}/")]
+    return [point for point in points if f"{point}/".startswith(f"{directory}/")]
 
 
 def remove(directory: str) -> None:
-    """Remove a directory, and what is mounted below it."""
-    for point in reversed(mounts_below(directory)):
+    """Remove a directory, and what is mounted there."""
+    for point in reversed(mounts_of(directory)):
         subprocess.run(["umount", "-n", "-l", point], check=True)
     shutil.rmtree(directory)
 
