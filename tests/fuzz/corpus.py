@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import struct
 from typing import Any
 
@@ -93,9 +94,39 @@ def _short_program(program: Program) -> bytes:
     return found
 
 
+def _text(data: bytes) -> bytes:
+    return struct.pack("<H", len(data)) + data
+
+
+PASSWD = b"daemon:x:1:1:daemon:/usr/sbin:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\n"
+GOOD, ENOENT, EEXIST = b"\0", b"\xf0", b"\xf5"
+
+IMAGES: list[tuple[Instruction, bytes, bytes]] = [
+    # an instruction, the answer to each call before it comes to its point, the answers then
+    (("home", "", (0,)), b"\1", b"\1" + _text(PASSWD)),
+    (("directory", "", ("/a/b",)), GOOD, ENOENT + GOOD + ENOENT + EEXIST + GOOD + _text(b"/c/../d")),
+    (("directory", "", ("/a/b",)), GOOD, ENOENT + GOOD + GOOD + ENOENT + EEXIST + GOOD + _text(b"e")),
+    (("mknod", "", ("/a/b/c", 0o20666, 259, 0, 0)), GOOD, ENOENT + GOOD + ENOENT + EEXIST + GOOD + _text(b"/c")),
+    (("move", "", (9, "/a/f")), b"\1", ENOENT + GOOD + EEXIST + GOOD + _text(b"/g/h")),
+    (("move", "", (9, "/a/f")), b"\1", (ENOENT + GOOD + EEXIST + GOOD + _text(b"i")) * 50),
+]
+"""What an image may hold, which an answer in the wrong place does not show."""
+
+BEFORE = range(70, 130)
+"""How many answers the helper may have had until then."""
+
+
 def runs() -> list[bytes]:
-    """Inputs of helper.c: each program as init, after a hook process, as the hook process and in exec."""
-    return [bytes([what]) + short for short in map(_short_program, programs()) for what in range(4)]
+    """Inputs of helper.c: programs as init, after a hook process, as the hook process and in exec; and images."""
+    found = [bytes([what]) + short for short in map(_short_program, programs()) for what in range(4)]
+    chance = random.Random(1)
+    alphabet = [0] * 40 + [*ENOENT] * 12 + [*EEXIST] * 8 + [*range(256)] + [*b"/:.\n0"] * 4
+    found += [run + bytes(chance.choices(alphabet, k=600)) for run in found]
+    for instruction, before, then in IMAGES:
+        program: Program = {stage: [] for stage in STAGES}
+        program["root"] = [("environment", "", (["A=1"],)), instruction]
+        found += [b"\3" + _short_program(program) + before * n + then for n in BEFORE]
+    return found
 
 
 def words() -> list[str]:
