@@ -517,7 +517,8 @@ class Launch:
                 linux.setns(fd, join.flag)
         if host.time_offsets is not None:  # its children are born in it, this process stays
             linux.unshare(linux.CLONE_NEWTIME)
-            write_text("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
+            if host.time_offsets:
+                write_text("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
         if host.uts_name:
             _socket.sethostname(host.uts_name)
         lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")

@@ -61,7 +61,13 @@ def sleeper(bundle: Bundle) -> Container:
     return bundle.container("/bin/sleep", "100").up()
 
 
-@pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "mount", "cgroup"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("pid", "network", "ipc", "uts", "mount", "cgroup"),
+        pytest.param("time", marks=pytest.mark.runc_differs("1.1 does not know time namespaces")),
+    ],
+)
 def test_listed_namespace_is_new(bundle: Bundle, kind: str) -> None:
     """seed: configureNamespaces: lxc.namespace.clone."""
     bundle.namespace(kind)
