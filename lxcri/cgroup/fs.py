@@ -348,7 +348,10 @@ class Cgroup:
         try:
             if "freezer" in self.dirs:
                 return read_text(self.dirs["freezer"] + "/freezer.state").strip() != "THAWED"
-            return UNIFIED in self.dirs and self._is_frozen()
+            if UNIFIED not in self.dirs:
+                return False
+            # A signal lets a frozen process run for a moment.
+            return read_text(self.dirs[UNIFIED] + "/cgroup.freeze").strip() == "1" or self._is_frozen()
         except OSError:
             return False
 

@@ -174,11 +174,13 @@ def _v1_swap(value: int, memory: "Any") -> "Iterator[Step]":
 def _v2_swap(value: int, memory: "Any") -> "Iterator[Step]":
     _check_swap(value, memory)
     if value == -1:
-        yield Step("memory.swap.max", "max")
-        return
-    if not memory.limit or memory.limit < 0:
+        limit = "max"
+    elif not memory.limit or memory.limit < 0:
         raise ValueError("needs memory.limit, which it includes")
-    yield Step("memory.swap.max", str(value - memory.limit))
+    else:
+        limit = str(value - memory.limit)
+    # Without the file swap is not counted, or there is none.
+    yield Step("memory.swap.max", limit, optional=limit in ("0", "max"))
 
 
 def _swappiness(value: int, _: object) -> "Iterator[Step]":

@@ -148,19 +148,21 @@ LINE = "before 1.3.2 the formula was a line"
 UNLIMITED = "9223372036854771712"  # bytes, in pages
 V1_ONLY = "beside v1, 1.1 uses no controller of cgroup2, and refuses the limit"
 
-DIFFERENCES: dict[str, tuple[str, tuple[str, ...], Callable[[Json], str]]] = {
-    "cpu.cfs_burst_us": (NO_BURST, ("limits",), constant("0")),
-    "cpu.max.burst": (NO_BURST, ("limits",), constant("0")),
-    "cpu.idle": (NO_IDLE, ("idle",), constant("0")),
-    "cpu.shares": (NO_IDLE, ("idle",), constant("1024")),
-    "memory.kmem.tcp.limit_in_bytes": ("1.1 warns, and does nothing", ("limits",), constant(UNLIMITED)),
-    "cpu.weight": (LINE, ("limits", "little CPU", "usual CPU", "much CPU"), former_weight),
-}
-"""File: why runc 1.1 writes another value, in which sets, and which."""
+DIFFERENCES: list[tuple[str, tuple[str, ...], str, Callable[[Json], str]]] = [
+    ("cpu.cfs_burst_us", ("limits",), NO_BURST, constant("0")),
+    ("cpu.max.burst", ("limits",), NO_BURST, constant("0")),
+    ("cpu.idle", ("idle",), NO_IDLE, constant("0")),
+    ("cpu.shares", ("idle",), NO_IDLE, constant("1024")),
+    ("cpu.weight", ("idle",), NO_IDLE, constant("100")),
+    ("cpu.weight", ("limits", "little CPU", "usual CPU", "much CPU"), LINE, former_weight),
+    ("memory.kmem.tcp.limit_in_bytes", ("limits",), "1.1 warns, and does nothing", constant(UNLIMITED)),
+]
+"""Files that have other values with runc 1.1: in which sets, why, and which."""
 
 if LAYOUT.mode == "hybrid":
-    for file in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"):
-        DIFFERENCES[file] = (V1_ONLY, ("limits",), constant(UNLIMITED))
+    DIFFERENCES += [
+        (file, ("limits",), V1_ONLY, constant(UNLIMITED)) for file in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")
+    ]
 
 
 def for_runc(resources: Json) -> Json:
@@ -171,9 +173,9 @@ def for_runc(resources: Json) -> Json:
 
 VOLATILE = (
     "cgroup.procs cgroup.threads tasks cpuacct.usage memory.peak memory.swap.peak pids.peak cgroup.pressure"
-    " cpu.pressure io.pressure irq.pressure memory.pressure"
+    " cpu.pressure io.pressure irq.pressure memory.pressure cpu.weight.nice"
 ).split()
-"""Files that can be written, and tell what happens."""
+"""Files that can be written, and tell what happens, or what another one says."""
 
 
 def is_setting(name: str) -> bool:
@@ -226,7 +228,7 @@ def is_there(alone: Json, existing: Cgroup) -> bool:
         if not any(os.path.exists(f"{existing.dirs[write.controller]}/{name}") for name in names):
             return False
         if write.file == "rdma.max":  # it lists the devices
-            return write.value.split()[0] in os.listdir("/sys/class/infiniband")
+            return os.path.exists(f"/sys/class/infiniband/{write.value.split()[0]}")
     return True
 
 
@@ -278,7 +280,7 @@ def outcome(runtime: Runtime, bundle: Bundle, resources: Json, changes: Json | N
 def compare(mine: Files, theirs: Files, resources: Json, *names: str) -> None:
     """Hold settings after these SETS, which come to these resources, against those of runc."""
     expected = dict(theirs)
-    for file, (_, sets, value) in DIFFERENCES.items():
+    for file, sets, _, value in DIFFERENCES:
         if file in theirs and not set(names).isdisjoint(sets):
             assert theirs[file] == value(resources), f"{file}: runc is not what the list of differences says"
             expected[file] = mine[file]

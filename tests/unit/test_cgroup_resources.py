@@ -235,6 +235,12 @@ def test_the_memory_limit_of_minus_one_does_not_need_accounting_of_swap() -> Non
     assert first.otherwise == (second.file, second.value)
 
 
+def test_a_kernel_without_swap_is_no_error_where_none_or_any_is_wanted() -> None:
+    for swap, optional in ((4096, True), (-1, True), (8192, False)):
+        writes = compiled({"memory": {"limit": 4096, "swap": swap}}, V2)
+        assert [(w.file, w.optional) for w in writes] == [("memory.max", False), ("memory.swap.max", optional)]
+
+
 def test_check_before_update_compares_with_the_usage_on_cgroup2() -> None:
     """v1's kernel refuses by itself; cgroup2's would kill."""
     resources = {"memory": {"limit": 4096, "checkBeforeUpdate": True}}
