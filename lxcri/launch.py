@@ -256,11 +256,9 @@ class Launch:
         rdt = self.plan.host.intel_rdt
         if rdt is None:
             return
-        from .resctrl import Group, mount_point
+        from .resctrl import Group, mounted
 
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            root = mount_point(file.read())
-        self.resctrl = Group.make(rdt, self.state.id, root)
+        self.resctrl = Group.make(rdt, self.state.id, mounted())
         self.state.resctrl = self.resctrl.owned
         self.entry.save(self.state)
 

@@ -14,7 +14,7 @@ from .errors import Error, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from .spec import IntelRdt
 
@@ -34,6 +34,12 @@ def mount_point(mountinfo: str) -> str:
                 path = path.replace(escape, character)
             return path
     raise Error("linux.intelRdt: no resctrl file system is mounted")
+
+
+def mounted() -> str:
+    """Where resctrl is mounted; raises Error if it is not."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return mount_point(file.read())
 
 
 def lines_of(rdt: IntelRdt) -> list[str]:
@@ -89,6 +95,7 @@ class Group:
         self.owned: list[str] = []
         self._root = root
         self._made: list[str] = []
+        self._before = ""
 
     @classmethod
     def make(cls, rdt: IntelRdt, id: str, root: str) -> Group:
@@ -105,21 +112,55 @@ class Group:
             raise
         return group
 
+    @classmethod
+    def change(cls, rdt: IntelRdt, of_spec: IntelRdt | None, owned: list[str], id: str, root: str) -> Group:
+        """
+        Write other schemata to the class of a container, which it may share by closID, or make one if it has none.
+
+        of_spec: linux.intelRdt of its config.json
+        owned: directories that are its own already
+        """
+        if of_spec is None and not owned:
+            return cls.make(rdt, id, root)
+        group = cls(root)
+        group.owned = owned
+        group._name_class(of_spec or rdt, id)
+        schemata = f"{group.path}/schemata"
+        try:
+            group._before = read_text(schemata)
+        except OSError as e:
+            raise Error(f"linux.intelRdt: {schemata}: {reason(e)}") from e
+        group._write_schemata(lines_of(rdt))
+        return group
+
+    def place_all(self, pids: Callable[[], Iterable[int]]) -> None:
+        """Put processes that run, with their threads, and those that they meanwhile begin, into the class."""
+        placed: set[str] = set()
+        while new := {thread for pid in pids() for thread in _threads(pid)} - placed:
+            for thread in new:
+                try:
+                    self._write(f"{self.path}/tasks", thread, "linux.intelRdt")
+                except Error as e:
+                    if not isinstance(e.__cause__, ProcessLookupError):
+                        raise
+            placed |= new
+
     def place(self, pid: int) -> None:
         """Put a process into the class and the monitoring group."""
         for directory in filter(None, (self.path, self.monitoring)):
             self._write(f"{directory}/tasks", str(pid), "linux.intelRdt")
 
     def undo(self) -> None:
-        """Remove all that was made, for a container that came to nothing; but a class that others already use stays."""
+        """Remove all that was made, but for a class that others already use, and set back what was changed."""
+        if self._before:
+            self._write(f"{self.path}/schemata", self._before, "linux.intelRdt")
         unused = [path for path in self._made if path in self.owned or not _tasks(path)]
         remove(reversed(unused))
+        self.owned = [path for path in self.owned if path not in unused]
 
     def _take_class(self, rdt: IntelRdt, id: str) -> None:
-        name, lines = rdt.clos_id or id, lines_of(rdt)
-        subject = f'linux.intelRdt: closID "{name}"'
-        if name != DEFAULT_CLASS:
-            self.path = f"{self._root}/{name}"
+        lines = lines_of(rdt)
+        subject = f'linux.intelRdt: closID "{self._name_class(rdt, id)}"'
         if not rdt.clos_id:
             self._mkdir(self.path, "linux.intelRdt")
             self.owned.append(self.path)
@@ -132,7 +173,16 @@ class Group:
         else:
             self._mkdir(self.path, subject)
         if lines:
-            self._write(f"{self.path}/schemata", "".join([f"{line}\n" for line in lines]), "linux.intelRdt")
+            self._write_schemata(lines)
+
+    def _name_class(self, rdt: IntelRdt, id: str) -> str:
+        name = rdt.clos_id or id
+        if name != DEFAULT_CLASS:
+            self.path = f"{self._root}/{name}"
+        return name
+
+    def _write_schemata(self, lines: list[str]) -> None:
+        self._write(f"{self.path}/schemata", "".join([f"{line}\n" for line in lines]), "linux.intelRdt")
 
     def _compare(self, lines: list[str], subject: str) -> None:
         try:
@@ -184,6 +234,13 @@ def _is_directory(path: str) -> bool:
         return posix.stat(path).st_mode & 0o170000 == 0o040000
     except OSError:
         return False
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return posix.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return []
 
 
 def _tasks(path: str) -> bool:

@@ -258,7 +258,7 @@ UPDATE_OPTIONS = (
     Option(
         "resources",
         TEXT,
-        "JSON file with the limits, as in linux.resources; - is standard input. Other options are ignored then.",
+        "JSON file with linux.resources; - is standard input. Other limits than the schemata are ignored then.",
         short="r",
         metavar="FILE",
     ),
@@ -278,8 +278,8 @@ UPDATE_OPTIONS = (
     Option("memory-reservation", TEXT, "Memory to leave to the container, if possible.", metavar="BYTES"),
     Option("memory-swap", TEXT, "Limit for memory and swap together.", metavar="BYTES"),
     Option("pids-limit", TEXT, "Greatest number of processes and threads, -1 for no limit.", metavar="NUMBER"),
-    Option("l3-cache-schema", TEXT, "Refused: there is no support for Intel RDT.", metavar="SCHEMA"),
-    Option("mem-bw-schema", TEXT, "Refused: there is no support for Intel RDT.", metavar="SCHEMA"),
+    Option("l3-cache-schema", TEXT, "Share of the L3 cache, as in a schemata file of resctrl.", metavar="SCHEMA"),
+    Option("mem-bw-schema", TEXT, "Share of memory bandwidth, as in a schemata file of resctrl.", metavar="SCHEMA"),
 )
 
 REFUSED = "checkpoint and restore are not supported by this version of lxcri"

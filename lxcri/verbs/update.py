@@ -8,12 +8,16 @@ from ..cgroup.fs import Cgroup
 from ..cgroup.layout import detect
 from ..cgroup.update import update
 from ..errors import Error, reason
-from ..spec import CPU, BlockIO, Memory, Pids, Resources, decode_resources
+from ..spec import CPU, BlockIO, IntelRdt, Memory, Pids, Resources, decode_resources
 from ..state import Entry, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..context import Context
+    from ..resctrl import Group
+    from ..state import State
 
 UNITS = {letter: 1024**power for power, letter in enumerate("kmgtp", 1)}
 
@@ -51,9 +55,6 @@ def run(
 
     Raises Error if the container does not run, or if one of them is refused; then nothing has changed.
     """
-    for option, value in (("l3-cache-schema", l3_cache_schema), ("mem-bw-schema", mem_bw_schema)):
-        if value:
-            raise Error(f"--{option}: linux.intelRdt is not supported")
     if resources:
         wanted = read_resources(resources)
     else:
@@ -90,11 +91,38 @@ def run(
             raise Error("the container has no cgroup")
         devices = ctx.cgroup_devices is not False
         cgroup = Cgroup.from_record(state.cgroup)
-        update(cgroup, wanted, detect(), devices=devices, warn=ctx.log.warn)
-        if (lines := cgroup.record()) != state.cgroup:
-            state.cgroup = lines
-            entry.save(state)
+        group = None
+        try:
+            if l3_cache_schema or mem_bw_schema:
+                rdt = IntelRdt(l3_cache_schema=l3_cache_schema, mem_bw_schema=mem_bw_schema)
+                group = change_class(entry, state, rdt, ctx.log.warn)
+                if group.owned != state.resctrl:
+                    keep_class(entry, state, group)
+                    group.place_all(cgroup.pids)
+            update(cgroup, wanted, detect(), devices=devices, warn=ctx.log.warn)
+        except BaseException:
+            if group:
+                group.undo()
+                keep_class(entry, state, group)
+            raise
     return 0
+
+
+def change_class(entry: Entry, state: State, rdt: IntelRdt, warn: Callable[[str], object]) -> Group:
+    """Change the container's shares of caches and memory bandwidth, in a new class if it has none; raises Error."""
+    from ..compile.intel_rdt import check_intel_rdt
+    from ..resctrl import Group, mounted
+    from ..spec import decode_config
+
+    check_intel_rdt(rdt, warn)
+    linux = decode_config(entry.read("config.json")).linux
+    return Group.change(rdt, linux.intel_rdt if linux else None, state.resctrl, state.id, mounted())
+
+
+def keep_class(entry: Entry, state: State, group: Group) -> None:
+    """Record what is to be removed with the container."""
+    state.resctrl = group.owned
+    entry.save(state)
 
 
 def read_resources(path: str) -> Resources:

@@ -8,9 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from oci import process
 
 if TYPE_CHECKING:
     from oci.bundle import Bundle
+    from oci.runtime import Container, Result
 
 pytestmark = pytest.mark.lxcri_only("runs lxcri's own code with resctrl replaced")
 
@@ -78,6 +80,50 @@ def test_a_named_class_stays(bundle: Bundle, root: str) -> None:
     container.delete("--force")
     assert os.listdir(root) == ["gold"]
     assert os.listdir(f"{root}/gold/mon_groups") == []
+
+
+def update(container: Container, *options: str) -> Result:
+    """`update` of a container."""
+    return container.runtime.call("update", *options, container.id)
+
+
+def test_update_of_a_class(bundle: Bundle, root: str) -> None:
+    """Of the container's own, and of one that it shares."""
+    for closid, name in ((None, ""), ("gold", "gold")):
+        bundle.linux["intelRdt"] = {"l3CacheSchema": "L3:0=f", **({"closID": closid} if closid else {})}
+        container = bundle.container("/bin/sleep", "100").up()
+        update(container, "--l3-cache-schema", "L3:0=3", "--mem-bw-schema", "MB:0=20").ok()
+        assert content(root, f"{name or container.id}/schemata") == "L3:0=3\nMB:0=20\n"
+        update(container, "--l3-cache-schema=L3:0=1", "--mem-bw-schema=MB:0=50").ok()
+        assert content(root, f"{name or container.id}/schemata") == "L3:0=1\nMB:0=50\n"
+        container.delete("--force")
+
+
+def test_update_makes_a_class(bundle: Bundle, root: str) -> None:
+    """For a container that has none, with all its processes, until it is deleted."""
+    container = bundle.shell("sleep 100 & sleep 100; true").up()
+    process.wait_for(lambda: container.proc(f"task/{container.pid}/children").count(" ") == 2, "the children")
+    update(container, "--l3-cache-schema", "L3:0=3").ok()
+    assert content(root, f"{container.id}/schemata") == "L3:0=3\n"
+    assert content(root, f"{container.id}/tasks")
+    update(container, "--l3-cache-schema", "L3:0=1", "--memory", "100M").ok()
+    assert content(root, f"{container.id}/schemata") == "L3:0=1\n"
+    container.delete("--force")
+    assert os.listdir(root) == []
+
+
+def test_update_that_fails_leaves_the_class(bundle: Bundle, root: str) -> None:
+    """As it was before; and none that was not there."""
+    bundle.linux["intelRdt"] = {"l3CacheSchema": "L3:0=f"}
+    with_class = bundle.container("/bin/sleep", "100").up()
+    update(with_class, "--l3-cache-schema", "L3:0=3", "--cpuset-cpus", "9999").refused(where="cpu.cpus")
+    assert content(root, f"{with_class.id}/schemata") == "L3:0=f\n"
+    update(with_class, "--mem-bw-schema", "L3:0=3").refused(where="memBwSchema")
+    del bundle.linux["intelRdt"]
+    without = bundle.container("/bin/sleep", "100").up()
+    update(without, "--l3-cache-schema", "L3:0=3", "--cpuset-cpus", "9999").refused(where="cpu.cpus")
+    assert os.listdir(root) == [with_class.id]
+    update(without, "--l3-cache-schema", "L3:0=3").ok()
 
 
 @pytest.mark.parametrize("hook", ["prestart", "createContainer"])
