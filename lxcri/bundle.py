@@ -10,7 +10,7 @@ from .compile.process import unique_environment
 from .compile.request import Request
 from .configuration import load_configuration
 from .errors import Error, reason
-from .notify import caller_socket
+from .notify import caller_socket, listen_fds
 from .spec import decode_config
 
 TYPE_CHECKING = False
@@ -40,14 +40,6 @@ def check_version(version: str) -> None:
         raise Error(f'ociVersion: "{version}" is not a version')
     if numbers[0] != OCI_VERSION.partition(".")[0]:
         raise Error(f'ociVersion: "{version}" is not supported, this runtime follows {OCI_VERSION}')
-
-
-def listen_fds() -> int:
-    """How many descriptors were passed to this process for socket activation (sd_listen_fds(3))."""
-    count = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
-        return 0
-    return int(count)
 
 
 def real_rootfs(bundle: str, path: str) -> str:

@@ -11,8 +11,9 @@ from .channel import HELLO, LAST_STEP, PLACED, Channel, ClosedError
 from .compile.namespaces import TYPES
 from .compile.scheduling import exec_cpus
 from .errors import Error, reason
-from .launch import encode_program, open_helper, sealed_memory
+from .launch import encode_program
 from .procfs import write_text
+from .sealed import open_helper, sealed_memory
 from .state import wait_exit
 
 TYPE_CHECKING = False

@@ -6,104 +6,45 @@ import _socket
 import os
 import signal
 
-import lxcffi
-import lxcffi.log
-
 from . import linux, program
 from .cgroup.fs import Cgroup
-from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, Channel, ClosedError
-from .compile.namespaces import JOINED_BY_STARTER, TYPES
-from .compile.options import MS_RDONLY, MS_REC, MS_SLAVE
+from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, ClosedError
+from .compile.namespaces import TYPES
 from .errors import Error, reason
 from .hooks import run_outside
-from .procfs import parent_pid, write_text
-from .seccomp import compile_filter
-from .sources import take_trees
+from .procfs import parent_pid
+from .sealed import sealed_memory
+from .starter import KILLED, Orders
 from .state import boot_id, oci_state_json, process_start_time, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from .cgroup.layout import Layout
     from .context import Context
     from .plan import Plan
     from .resctrl import Group
+    from .starter import Starter
     from .state import Entry, State
 
-HELPER = f"{os.path.dirname(os.path.abspath(__file__))}/lxcri-init"
-CGROUP_ROOT = "/sys/fs/cgroup"
-ROOTFS_ITEMS = ("lxc.rootfs.path", "lxc.rootfs.mount")
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
-RUNTIME_PATH = "/run"
 SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
-MFD_EXEC = 0x10
 HELLO_SECONDS = 60.0
 """How long liblxc may take until the helper runs."""
 GLANCE_SECONDS = 0.25
 """After which to look, and look again, whether liblxc waits for a child that is dead: in the middle of some of their
 handshakes it does so for ever."""
-FALSE_ALARMS = ("Can't open /dev/null", "Failed to drop supplimentary groups")
-"""What liblxc logs as an error, and goes on: of every container that has no /dev/null before its mounts are made; and
-of every one in a user namespace in which nobody may set groups."""
 DEATH_SECONDS = 5.0
 OTHER_DESCRIPTORS = 64
 """How many, beside those of mount sources, this process and the helper have open; ample."""
-KILLED = "the container's init was killed before it was ready"
-PATH_WITHOUT_PROGRAMS = "/nonexistent"
-"""liblxc run by root demands entries in /etc/subuid if it finds newuidmap on PATH."""
-
-
-def seal(fd: int) -> None:
-    """Make a memfd unchangeable for ever, by whoever may open it."""
-    import fcntl
-
-    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-
-
-def sealed_memory(name: str, data: bytes, *, executable: bool = False) -> int:
-    """A sealed memfd with this content."""
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        fd = os.memfd_create(name, flags | (MFD_EXEC if executable else 0))
-    except OSError:
-        if not executable:
-            raise
-        fd = os.memfd_create(name, flags)  # before Linux 6.3
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-    seal(fd)
-    return fd
-
-
-def open_helper() -> int:
-    """
-    lxcri-init in a sealed memfd: a container that gets hold of it cannot change it for others (CVE-2019-5736).
-
-    Nor can it read it: in a user namespace the kernel then keeps the process closed to others from the first
-    instruction on, as one of the host's (CVE-2016-9962). Later it sees to that itself.
-    """
-    try:
-        with open(HELPER, "rb", 0) as file:
-            fd = sealed_memory("lxcri-init", file.readall(), executable=True)
-            os.fchmod(fd, 0o111)
-            return fd
-    except OSError as e:
-        raise Error(f"{HELPER}: {reason(e)}") from e
-
-
-def _quote(path: str) -> str:
-    """For the shell that liblxc runs hooks with."""
-    return "'" + path.replace("'", "'\\''") + "'"
 
 
 def encode_program(ctx: Context, plan: Plan) -> bytes:
     """The plan's program, with the compiled filter in its place."""
     stages = dict(plan.program)
     if plan.seccomp is not None:
+        from .seccomp import compile_filter
+
         compiled = compile_filter(plan.seccomp, f"{ctx.root}/{SECCOMP_CACHE}")
         if compiled.unknown:
             ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
@@ -122,10 +63,10 @@ class Launch:
     """
     A container in the making: what has to be undone if it comes to nothing.
 
-    Used as: start(), which returns once the container stands; then commit() or abort().
+    Used as: begin(); start(), which returns once the container stands; then commit(), or, at any time, abort().
     """
 
-    def __init__(self, ctx: Context, plan: Plan, entry: Entry, state: State, layout: Layout) -> None:
+    def __init__(self, ctx: Context, plan: Plan, entry: Entry, state: State, layout: Layout, starter: Starter) -> None:
         self.ctx = ctx
         self.plan = plan
         self.entry = entry
@@ -134,20 +75,29 @@ class Launch:
         self.cgroup: Cgroup | None = None
         self.resctrl: Group | None = None
         self.pidfd = -1
-        self._channel = Channel()
-        self._starter = -1
-        self._log = os.memfd_create("liblxc.log", os.MFD_CLOEXEC)
+        self._starter = starter
+        self._channel = starter.channel
         self._fds: list[int] = []
+        self._joins: list[int] = []
+        self._limits: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """Have liblxc start the container, which goes on while we prepare what its helper needs; raises Error."""
+        self._joins = joins = [
+            self._keep(self._open_namespace(j.path, j.flag, j.subject)) for j in self.plan.host.joins
+        ]
+        self._spare_the_host(joins)
+        self._give_stdio()
+        self._make_directories()
+        self._limits = self._make_room()
+        self._starter.order(Orders.of_plan(self.plan, private=self.ctx.outside is None), joins)
 
     def start(self, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
-        joins = [self._keep(self._open_namespace(j.path, j.flag, j.subject)) for j in self.plan.host.joins]
-        self._spare_the_host(joins)
-        self._give_stdio()
-        users = [fd for fd, j in zip(joins, self.plan.host.joins, strict=True) if j.type == "user"]
-        self._make_directories()
-        limits = self._make_room()
-        self._fork_starter(joins)
+        from .cgroup.fs import Cgroup
+        from .sources import take_trees
+
+        users = [fd for fd, j in zip(self._joins, self.plan.host.joins, strict=True) if j.type == "user"]
         try:
             writes = self.plan.host.cgroup_writes
             self._record(self._intended_cgroup())  # from here on `delete` knows what to remove if we are killed
@@ -165,8 +115,8 @@ class Launch:
             descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees, *outer]
             self._guide(descriptors)
         except ClosedError:
-            raise self._starter_failure() from None
-        self._end_starter()
+            raise self._starter.failure(met=self.pidfd >= 0) from None
+        self._starter.end()
         for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
         if self.plan.host.cgroup_owner >= 0:
@@ -174,8 +124,8 @@ class Launch:
         if "devices" not in self.cgroup.dirs:
             self.cgroup.filter_devices(self.plan.host.device_filter)
         self._close_fds()
-        if limits:
-            self._restore_limits(*limits)
+        if self._limits:
+            self._restore_limits(*self._limits)
 
     def commit(self) -> None:
         """Save the state: from now on the container exists. Then let init wait for `start` without us."""
@@ -194,9 +144,8 @@ class Launch:
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave it half done
         self._close_fds()
-        self._channel.inner.close()
-        self._kill_children_of_starter()
-        self._end_starter()
+        self._starter.kill_children()
+        self._starter.end()
         try:
             if self.pidfd >= 0:
                 self._kill_init()
@@ -328,10 +277,11 @@ class Launch:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft >= needed:
             return None
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(needed, hard)))
-        except (OSError, ValueError):  # not privileged
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        for pid in (0, self._starter.pid):
+            try:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (needed, max(needed, hard)))
+            except (OSError, ValueError):  # not privileged
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
         return soft, hard
 
     def _restore_limits(self, soft: int, hard: int) -> None:
@@ -346,14 +296,6 @@ class Launch:
         listener.bind(self.entry.socket_path())
         listener.listen(16)
         return self._keep(listener.detach())
-
-    def _fork_starter(self, joins: list[int]) -> None:
-        helper = self._keep(open_helper())
-        runtime = os.getpid()
-        self._starter = os.fork()
-        if not self._starter:
-            self._run_starter(runtime, helper, joins)
-        self._channel.inner.close()
 
     def _guide(self, descriptors: list[int]) -> None:
         """The conversation with the helper, until it is ready."""
@@ -436,151 +378,17 @@ class Launch:
                 glances += 1
             if glances * GLANCE_SECONDS == seconds:
                 raise Error(f"liblxc did not start the container within {seconds:.0f} seconds")
-            before, dead = dead, {child for child in self._children_of_starter() if process_start_time(child) is None}
+            before, dead = dead, {child for child in self._starter.children() if process_start_time(child) is None}
             if before & dead:
                 raise Error(KILLED)
-
-    def _kill_children_of_starter(self) -> None:
-        """
-        A child that liblxc has just cloned does not die with it yet, and would wait for it for ever.
-
-        Once the starter is stopped it makes no more of them, and reaps none: their pids are theirs.
-        """
-        if self._starter < 0:
-            return
-        os.kill(self._starter, signal.SIGSTOP)
-        os.waitid(os.P_PID, self._starter, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        for pid in self._children_of_starter():
-            os.kill(pid, signal.SIGKILL)
-
-    def _children_of_starter(self) -> list[int]:
-        """Pids of the processes that liblxc has started and not yet reaped."""
-        try:
-            with open(f"/proc/{self._starter}/task/{self._starter}/children", "rb", 0) as file:
-                return [int(pid) for pid in file.readall().split()]
-        except OSError:
-            return []
-
-    def _end_starter(self) -> None:
-        """liblxc has done its part. Init becomes the child of who will reap it: the engine."""
-        if self._starter > 0:
-            os.kill(self._starter, signal.SIGKILL)
-            os.waitpid(self._starter, 0)
-        self._starter = -1
-
-    def _starter_failure(self) -> Error:
-        """Why there is no container: the first error that liblxc logged; what follows it is its consequence."""
-        data = os.pread(self._log, 1 << 16, 0)
-        lines = [_reworded(line) for line in lxcffi.log.errors(data) if not _is_false_alarm(line)]
-        if lines:
-            return Error(f"liblxc: {lines[0]}")
-        return Error(KILLED if self.pidfd >= 0 else "liblxc could not start the container, and does not say why")
-
-    def _run_starter(self, runtime: int, helper: int, joins: list[int]) -> NoReturn:
-        """The forked child: become what liblxc expects of a process that starts a container, and start it."""
-        try:
-            self._start_by_liblxc(runtime, helper, joins)
-        except BaseException as e:  # noqa: BLE001 (nothing may return from here into the parent's code)
-            text = str(e) if isinstance(e, Error) else f"starter: {e}"
-            if not isinstance(e, lxcffi.LxcError):
-                self._channel.send_failure(text)
-        finally:
-            os._exit(1)
-
-    def _start_by_liblxc(self, runtime: int, helper: int, joins: list[int]) -> None:
-        host = self.plan.host
-        # Who kills the runtime ends all of it: liblxc would wait for init, and init for the runtime's word.
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != runtime:  # it was killed before we could ask for that
-            return
-        self._channel.outer.close()
-        os.setsid()  # what the caller's terminal sends is for the runtime to act on
-        control = self._channel.inner.fileno()
-        linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
-        os.set_inheritable(control, True)
-        os.set_inheritable(helper, True)
-        # liblxc changes owner and mode of what is on 0 to 2 before it executes init: never the caller's own.
-        nothing = os.memfd_create("stdio", os.MFD_CLOEXEC)
-        for fd in range(3):
-            os.dup2(nothing, fd)
-        linux.clearenv()
-        os.environ.clear()
-        os.environ["PATH"] = PATH_WITHOUT_PROGRAMS
-        os.environ["XDG_RUNTIME_DIR"] = RUNTIME_PATH  # asked for where /run is not the caller's
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount("", "/", "", MS_REC | MS_SLAVE)
-        lxcpath, rootfs = self._cover_cgroups()
-        for fd, join in zip(joins, host.joins, strict=True):
-            if join.type in JOINED_BY_STARTER:
-                linux.setns(fd, join.flag)
-        if host.time_offsets is not None:  # its children are born in it, this process stays
-            linux.unshare(linux.CLONE_NEWTIME)
-            if host.time_offsets:
-                write_text("/proc/self/timens_offsets", host.time_offsets, "linux.timeOffsets")
-        if host.uts_name:
-            _socket.sethostname(host.uts_name)
-        lxcffi.log.init(f"/proc/self/fd/{self._log}", "ERROR")
-        container = self._new_container(lxcpath)
-        shared = {  # by the descriptor that was checked: the path may lead to another one by now
-            f"lxc.namespace.share.{TYPES[join.type][0]}": f"/proc/self/fd/{fd}"
-            for fd, join in zip(joins, host.joins, strict=True)
-        }
-        for key, value in self.plan.items:
-            text = value.replace(host.rootfs, rootfs) if key in ROOTFS_ITEMS else shared.get(key, value)
-            container.set_config_item(key, text)
-        if host.pre_pivot:
-            hook = f"/proc/self/fd/{helper} hook {control} {_quote(rootfs)}"
-            container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own
-            container.set_config_item("lxc.hook.mount", hook)
-        container.want_daemonize(False)
-        # Until it executes the helper liblxc's child has what we have, in joined namespaces in company (CVE-2016-9962).
-        self.entry.close()
-        # As an ordinary user liblxc could not read its own /proc, nor its child's.
-        if os.geteuid() == 0 and self.ctx.outside is None:
-            linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        mode = "init-hooked" if host.pre_pivot else "init"
-        container.start([f"/{host.proc_directory}/self/fd/{helper}", mode, str(control)])
-
-    def _cover_cgroups(self) -> tuple[str, str]:
-        """
-        Hide the cgroup hierarchies: with none in sight liblxc makes no cgroups.
-
-        Return a directory for liblxc's lxcpath, and the path of the root file system for it. With user namespaces
-        that is a bind mount at a place which the container's root can reach, whatever directories are above it.
-        """
-        rootfs = self.plan.host.rootfs
-        if not os.path.isdir(CGROUP_ROOT):
-            return "/", rootfs
-        user = any(key == "lxc.idmap" for key, _ in self.plan.items)
-        tree = linux.open_tree(rootfs, recursive=True) if user else -1
-        linux.mount("none", CGROUP_ROOT, "tmpfs", 0 if user else MS_RDONLY, "mode=755,size=4k")
-        if user:
-            rootfs = f"{CGROUP_ROOT}/rootfs"
-            os.mkdir(rootfs)
-            target = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
-            linux.move_mount(tree, target)
-            os.close(target)
-            os.close(tree)
-        return CGROUP_ROOT, rootfs
-
-    def _new_container(self, lxcpath: str) -> lxcffi.Container:
-        """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""
-        linux.mount("none", RUNTIME_PATH, "tmpfs", 0, "mode=755,size=64k")
-        container = lxcffi.Container(f"{self.state.id}.{os.getpid()}", lxcpath)
-        linux.umount2(RUNTIME_PATH, linux.MNT_DETACH)
-        container.clear_config()
-        return container
 
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _is_false_alarm(line: str) -> bool:
-    return any(text in line for text in FALSE_ALARMS)
-
-
-def _reworded(line: str) -> str:
-    """liblxc says "Reason - What": what failed belongs first, the reason last, in lower case."""
-    why, dash, what = line.partition(" - ")
-    return f"{what[:1].lower()}{what[1:]}: {why.lower()}" if dash else line
+def _parent(pid: int) -> int:
+    """The parent of a process that waits for our word."""
+    with open(f"/proc/{pid}/stat", "rb", 0) as file:
+        data = file.read(4096)
+    return int(data[data.rindex(b")") + 2 :].split()[1])

@@ -27,6 +27,14 @@ def caller_socket() -> bytes:
     return posix.environ.get(b"NOTIFY_SOCKET", b"")
 
 
+def listen_fds() -> int:
+    """How many descriptors were passed to this process for socket activation (sd_listen_fds(3))."""
+    count = posix.environ.get(b"LISTEN_FDS", b"")
+    if posix.environ.get(b"LISTEN_PID") != b"%d" % posix.getpid() or not count.isdigit():
+        return 0
+    return int(count)
+
+
 def listen(entry: Entry, caller: bytes) -> Notification | None:
     """The container's socket, None if it was created without one; raises Error."""
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)

@@ -6,16 +6,12 @@ import _socket
 import os
 import time
 
-import msgspec
-
 from .. import notify
-from ..bundle import load_bundle
-from ..compile import compile_plan
 from ..errors import Error, reason
-from ..host import prepare_host
-from ..launch import Launch
-from ..spec import encode
+from ..starter import Starter
 from ..state import CONFIG_FILE_ANNOTATION, Entry, State
+
+# What reads the spec is imported once the starter is on its way.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +38,13 @@ def run(
     """Create a container, which then waits for `start`."""
     if no_pivot:
         raise Error(NO_PIVOT)
+    check_preserved(preserve_fds + notify.listen_fds())  # before we open any
     console = None
     with Entry.claim(ctx.root, id) as entry:
+        starter = Starter(id, entry)
         try:
+            from ..bundle import load_bundle
+
             spec, request = load_bundle(
                 ctx,
                 id=id,
@@ -54,10 +54,11 @@ def run(
                 session_keyring=not no_new_keyring,
             )
             console = connect_console(spec, console_socket)
-            create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
+            create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
         except LeftoverError:
             raise
         except BaseException:
+            starter.discard()
             entry.remove()
             raise
         finally:
@@ -71,22 +72,26 @@ def create(
     entry: Entry,
     spec: Spec,
     request: Request,
+    starter: Starter,
     console: _socket.socket | None,
     pid_file: str | None,
     pidfd_socket: str | None,
 ) -> tuple[State, int]:
     """Create the container of this spec in its claimed directory; return its state and a pidfd of its init."""
-    check_preserved(request.preserve_fds)
+    import msgspec
+
+    from ..compile import compile_plan
+    from ..host import prepare_host
+    from ..launch import Launch
+
     creator = owner()  # who may be another one in a moment
     host = prepare_host(ctx, spec, request)
+    starter.follow()
     plan = compile_plan(spec, request, host)
     for warning in plan.warnings:
         ctx.log.warn(warning)
     annotations = {name: text for name, text in spec.annotations.items() if name != CONFIG_FILE_ANNOTATION}
     spec.annotations = {**annotations, CONFIG_FILE_ANNOTATION: f"{entry.path}/config"}
-    write_documents(entry, spec, plan)
-    if request.notify:
-        os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
     state = State(
         id=request.id,
         oci_version=spec.oci_version,
@@ -103,8 +108,12 @@ def create(
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
     )
-    launch = Launch(ctx, plan, entry, state, host.layout)
+    launch = Launch(ctx, plan, entry, state, host.layout, starter)
     try:
+        launch.begin()
+        write_documents(entry, spec, plan)
+        if request.notify:
+            os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
         launch.start(console)
         if pid_file:
             write_pid_file(pid_file, state.pid)
@@ -131,6 +140,8 @@ class LeftoverError(Error):
 
 def write_documents(entry: Entry, spec: Spec, plan: Plan) -> None:
     """What hooks and people may read: liblxc's items as a config file, the spec as it is applied, its hooks."""
+    from ..spec import encode
+
     entry.write(
         "config", "".join([f"{key} = {value}\n" for key, value in plan.items]).encode("utf-8", "surrogateescape")
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .. import linux
-from ..bundle import load_bundle
+from .. import linux, notify
 from ..errors import Error
 from ..foreground import Signals, reap, wait_for
+from ..starter import Starter
 from ..state import Entry, NotFoundError
-from .create import NO_PIVOT, LeftoverError, connect_console, create
+from .create import NO_PIVOT, LeftoverError, check_preserved, connect_console, create
 from .delete import destroy
 from .start import start
 
@@ -36,12 +36,16 @@ def run(
     """Run a container; in the foreground the exit status is the container's, 128+n if signal n killed it."""
     if no_pivot:
         raise Error(NO_PIVOT)
+    check_preserved(preserve_fds + notify.listen_fds())  # before we open any
     console = None
     terminal: Terminal | None = None
     signals = None
     with Entry.claim(ctx.root, id) as entry:
         state = None
+        starter = Starter(id, entry)
         try:
+            from ..bundle import load_bundle
+
             spec, request = load_bundle(
                 ctx,
                 id=id,
@@ -62,7 +66,7 @@ def run(
             if not detach:
                 signals = Signals()  # those that come before the container runs are for it too
                 linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # init becomes our child when liblxc's process ends
-            state, pidfd = create(ctx, entry, spec, request, console, pid_file, pidfd_socket)
+            state, pidfd = create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
             if no_subreaper and not detach:
                 linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 0)
             if console:
@@ -77,6 +81,7 @@ def run(
             raise
         except BaseException:
             if state is None:
+                starter.discard()
                 entry.remove()
             else:
                 _delete(ctx, entry, state)

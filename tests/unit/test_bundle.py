@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lxcri import OCI_VERSION
-from lxcri.bundle import check_version, listen_fds, load_bundle, read_config, real_rootfs
+from lxcri.bundle import check_version, load_bundle, read_config, real_rootfs
 from lxcri.compile.request import Request
 from lxcri.context import Context
 from lxcri.errors import Error
+from lxcri.notify import listen_fds
 from lxcri.spec import Hook, Hooks, Spec
 
 if TYPE_CHECKING:

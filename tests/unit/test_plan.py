@@ -23,9 +23,9 @@ from lxcri.compile.process import RLIMITS
 from lxcri.context import Context
 from lxcri.errors import Error
 from lxcri.host import gather_host
-from lxcri.launch import HELPER
 from lxcri.plan import Builder, Plan, Tree
 from lxcri.program import STAGES
+from lxcri.sealed import HELPER
 from lxcri.spec import decode_config, encode as encode_spec
 
 if TYPE_CHECKING:

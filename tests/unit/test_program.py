@@ -16,8 +16,8 @@ from oci import reader
 
 import build_ffi
 from lxcri import program
-from lxcri.launch import HELPER
 from lxcri.program import CODES, MAGIC, OPERATIONS, STAGES, STAMP, c_header, encode, encode_instruction
+from lxcri.sealed import HELPER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
