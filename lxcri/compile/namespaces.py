@@ -92,6 +92,10 @@ def compile_namespaces(builder: Builder, spec: Spec, host: Host) -> str:
         builder.joins.append(Join(subject, namespace.type, flag, namespace.path))
         if namespace.type in JOINED_BY_LIBLXC:
             builder.item(f"lxc.namespace.share.{name}", namespace.path, f"{subject}: path")
+    joined = {join.type: join for join in builder.joins}
+    if "cgroup" in joined and not joined.keys().isdisjoint(JOINED_BY_LIBLXC):
+        place = f'{joined["cgroup"].subject}: path "{joined["cgroup"].path}"'
+        raise Error(f"{place}: with a joined user or mount namespace liblxc makes a new cgroup namespace")
     builder.change("mount", "mounts")
     if "mount" not in seen:
         clone.append(TYPES["mount"][0])  # for the set-up alone

@@ -83,6 +83,9 @@ def test_no_mount_namespace() -> None:
     assert not plan.host.own_mount_namespace
 
 
+LIBLXC_MAKES = "user or mount namespace liblxc makes a new cgroup namespace"
+
+
 @pytest.mark.parametrize(
     ("fragment", "text"),
     [
@@ -94,6 +97,13 @@ def test_no_mount_namespace() -> None:
         (namespaces("pid", mount="ns"), 'linux.namespaces[1]: path "ns" is not absolute'),
         (namespaces("mount", user="./ns"), 'linux.namespaces[1]: path "./ns" is not absolute'),
         (namespaces("mount", user="/a\nb"), "linux.namespaces[1]: path: a line break"),
+        *(
+            (
+                namespaces("pid", cgroup="/c", **{kind: PATH}),
+                f'linux.namespaces[1]: path "/c": with a joined {LIBLXC_MAKES}',
+            )
+            for kind in ("user", "mount")
+        ),
         (namespaces("pid", "user"), "linux.namespaces: a user namespace needs a mount namespace too"),
     ],
 )
