@@ -59,7 +59,7 @@ def run(
             raise Error("cannot exec in a stopped container")
         spec = decode_config(entry.read("config.json"))
         if process is not None:
-            spec.process = read_process(process)
+            spec.process = read_process(process, spec.process)
         else:
             spec.process = change_process(
                 spec, args, cwd, env, tty, user, additional_gids, cap, process_label, apparmor, no_new_privs
@@ -127,13 +127,21 @@ def container_cgroup(record: list[str], within: list[str]) -> Cgroup | None:
     return cgroup
 
 
-def read_process(path: str) -> Process:
+INHERITED = ("apparmor_profile", "capabilities", "oom_score_adj", "selinux_label")
+"""What is the container's where a process document says nothing of it, as with runc."""
+
+
+def read_process(path: str, of_container: Process | None) -> Process:
     """The process object in a file; raises Error."""
     try:
         with open(path, "rb", 0) as file:
-            return decode_process(file.readall())
+            process = decode_process(file.readall())
     except OSError as e:
         raise Error(f"{path}: {reason(e)}") from e
+    for name in INHERITED:
+        if getattr(process, name) in (None, ""):
+            setattr(process, name, getattr(of_container, name, None))
+    return process
 
 
 def change_process(

@@ -339,8 +339,28 @@ def test_capabilities_by_file(container: Container) -> None:
     assert found == {"CapInh": 0b100001, "CapPrm": 1, "CapEff": 1, "CapBnd": 0b10100001, "CapAmb": 1}
 
 
+def test_what_a_file_does_not_say(bundle: Bundle) -> None:
+    """Capabilities and OOM score are the container's; limits, groups, environment and noNewPrivileges are not."""
+    bundle.process["oomScoreAdj"] = 333
+    bundle.process["noNewPrivileges"] = True
+    bundle.process["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 4, "hard": 5}]
+    bundle.process["user"]["additionalGids"] = [7]
+    bundle.process["env"].append("A=b")
+    container = bundle.container(*SLEEP).up()
+    result = by_file(
+        container, args=["/bin/sh", "-c", "cat /proc/self/oom_score_adj /proc/self/status; ulimit -Hc; env"]
+    )
+    lines = result.ok().stdout.splitlines()
+    assert lines[0] == "333"
+    assert f"CapEff:\t{status_of(container.pid)['CapEff']}" in lines
+    assert "NoNewPrivs:\t0" in lines
+    assert "Groups:\t " in lines
+    assert "5" not in lines
+    assert "A=b" not in lines
+
+
 def test_no_capabilities_by_file(container: Container) -> None:
-    """A process without capabilities has none."""
+    """Empty ones are none."""
     result = by_file(container, args=["/bin/grep", "^CapEff", "/proc/self/status"], capabilities={})
     assert int(result.ok().stdout.split()[1], 16) == 0
 

@@ -309,6 +309,7 @@ EXEC: dict[str, tuple[list[str], str, str, int]] = {
     "processes": ([], "cat /proc/1/comm", "sleep\n", 0),
     "cgroup": ([], "cat /sys/fs/cgroup/pids/cgroup.procs | wc -l | sed 's/[2-9]/many/'", "many\n", 0),
     "descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
+    "oom score": ([], "cat /proc/self/oom_score_adj", "333\n", 0),
 }
 
 
@@ -316,7 +317,9 @@ EXEC: dict[str, tuple[list[str], str, str, int]] = {
 def execution_target(engine_with_image: Docker) -> Iterator[Docker]:
     """A container for exec alone."""
     before = set(process.children())
-    engine_with_image.detached("target", "-h", "box", "-e", "B=from-run", "--ulimit", "nofile=88:88", IMAGE, *SLEEP)
+    engine_with_image.detached(
+        "target", "-h", "box", "-e", "B=from-run", "--ulimit", "nofile=88:88", "--oom-score-adj", "333", IMAGE, *SLEEP
+    )
     shims = set(process.children()) - before
     process.expected |= shims
     yield engine_with_image

@@ -110,6 +110,7 @@ EXEC: dict[str, tuple[list[str], str, str, int]] = {
     "processes": ([], "cat /proc/1/comm", "sleep\n", 0),
     "descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
     "umask": ([], "umask", "0022\n", 0),
+    "oom score": ([], "cat /proc/self/oom_score_adj", "333\n", 0),
 }
 
 
@@ -117,7 +118,7 @@ EXEC: dict[str, tuple[list[str], str, str, int]] = {
 def test_exec(podman: Podman, name: str) -> None:
     """One option, seen from inside."""
     options, script, expected, code = EXEC[name]
-    detached(podman, "one", "-h", "box", "-e", "B=from-run", IMAGE, *SLEEP)
+    detached(podman, "one", "-h", "box", "-e", "B=from-run", "--oom-score-adj", "333", IMAGE, *SLEEP)
     result = podman("exec", *options, "one", "/bin/sh", "-c", script)
     assert (result.stdout, result.returncode) == (expected, code), result
 
