@@ -1,10 +1,11 @@
 """The build of lxcri: a PEP 517 and PEP 660 backend around setuptools that compiles what is not Python.
 
-Four things are made, for a wheel in the build directory, for an editable install beside their sources:
+Five things are made, for a wheel in the build directory, for an editable install beside their sources:
 
     lxcffi/_lxc.abi3.so     liblxc's C API, from vendor-headers/lxc
     lxcri/_linux.abi3.so    system calls that Python does not have, from lxcri/csrc/linux.[ch]
     lxcri/_libseccomp.py    declarations of libseccomp, opened at run time, from lxcri/csrc/libseccomp.h
+    lxcri/_libsystemd.py    declarations of libsystemd, opened at run time, from lxcri/csrc/libsystemd.h
     lxcri/lxcri-init        the static init helper, from lxcri/csrc/lxcri-init.c
 
 Environment: CC, CPPFLAGS, CFLAGS and LDFLAGS as everywhere; LXCRI_INIT_CC is the compiler of the helper alone
@@ -250,15 +251,15 @@ def linux_ffi() -> FFI:
     return ffi
 
 
-def libseccomp_ffi() -> FFI:
-    """libseccomp's declarations for lxcri._libseccomp, without C code: the library is opened at run time."""
+def library_ffi(name: str) -> FFI:
+    """Declarations of a library for the module lxcri._NAME, without C code: the library is opened at run time."""
     ffi = FFI()
-    ffi.cdef(without_directives(read("lxcri", "csrc", "libseccomp.h")))
-    ffi.set_source("lxcri._libseccomp", None)
+    ffi.cdef(without_directives(read("lxcri", "csrc", f"{name}.h")))
+    ffi.set_source(f"lxcri._{name}", None)
     return ffi
 
 
-# The four products
+# The five products
 
 
 def build_module(ffi: FFI, out: str, scratch: str, include: Sequence[str], libraries: Sequence[str]) -> None:
@@ -363,11 +364,15 @@ class LinuxModule(Product):
         build_module(linux_ffi(), out, scratch, [CSRC], [])
 
 
-class LibseccompModule(Product):
-    """lxcri/_libseccomp.py."""
+class LibraryModule(Product):
+    """lxcri/_libNAME.py."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"lxcri._{library}", f"_{library}.py")
+        self.library = library
 
     def build(self, out: str, scratch: str) -> None:  # noqa: ARG002, D102 - see the base class
-        libseccomp_ffi().emit_python_code(out)
+        library_ffi(self.library).emit_python_code(out)
 
 
 class Init(Product):
@@ -380,7 +385,8 @@ class Init(Product):
 PRODUCTS = [
     LxcModule("lxcffi._lxc", "_lxc.abi3.so"),
     LinuxModule("lxcri._linux", "_linux.abi3.so"),
-    LibseccompModule("lxcri._libseccomp", "_libseccomp.py"),
+    LibraryModule("libseccomp"),
+    LibraryModule("libsystemd"),
     Init("lxcri.lxcri-init", "lxcri-init"),
 ]
 

@@ -64,8 +64,6 @@ def load_bundle(
 
     To the spec are added the runtime's own hooks; of several values of an environment variable the last one stays.
     """
-    if ctx.systemd_cgroup:
-        raise Error("--systemd-cgroup: cgroups made by systemd are not supported, use the cgroupfs driver")
     bundle = os.path.abspath(bundle)
     spec = decode_config(read_config(bundle))
     check_version(spec.oci_version)
@@ -87,6 +85,7 @@ def load_bundle(
     )
     request.notify = bool(caller_socket())
     request.session_keyring = session_keyring
+    request.systemd = systemd_instance(ctx)
     return spec, request
 
 
@@ -133,3 +132,14 @@ def make_request(
         cgroup_devices=switch("cgroup_devices"),
         seccomp=switch("seccomp"),
     )
+
+
+def systemd_instance(ctx: Context) -> str:
+    """The instance of systemd that is to make cgroups, "system" or "user"; "" for none. Raises Error without systemd."""
+    if not ctx.systemd_cgroup:
+        return ""
+    from .cgroup.systemd import require_booted
+    from .context import is_rootless
+
+    require_booted()
+    return "user" if (is_rootless() if ctx.rootless is None else ctx.rootless) else "system"

@@ -113,7 +113,7 @@ def state_root(given: str | None) -> str:
     """The absolute path of the state directory: the one given, or the default for this user."""
     if given:
         return given if given.startswith("/") else f"{posix.getcwd()}/{given}"
-    if not _is_rootless():
+    if not is_rootless():
         return ROOT
     if runtime_dir := posix.environ.get(b"XDG_RUNTIME_DIR"):
         return f"{runtime_dir.decode('utf-8', 'surrogateescape')}/lxcri"
@@ -135,7 +135,7 @@ def _owner(directory: str) -> int | None:
         return None
 
 
-def _is_rootless() -> bool:
+def is_rootless() -> bool:
     """Whether we are an ordinary user, or root of a user namespace only."""
     if posix.geteuid() != 0:
         return True

@@ -46,8 +46,8 @@ def features() -> Features:
             cgroup=CgroupFeatures(
                 v1=True,
                 v2=True,
-                systemd=False,
-                systemd_user=False,
+                systemd=True,
+                systemd_user=True,
                 rdma=any(row.name == "rdma" for row in PROPERTIES),
             ),
             seccomp=_seccomp(known),

@@ -147,7 +147,7 @@ def gather_host(
     owned = _owned(spec) if user_namespace else ALL_SHOWN
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
     shown = layout = detect()
-    if user_namespace if rootless is None else rootless:
+    if not request.systemd and (user_namespace if rootless is None else rootless):
         layout = _usable(layout, (spec.linux and spec.linux.cgroups_path) or "", request.id)
     return Host(
         layout=layout,

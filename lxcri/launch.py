@@ -20,6 +20,7 @@ from .state import boot_id, oci_state_json, process_start_time, wait_exit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup.layout import Layout
+    from .cgroup.systemd import Systemd
     from .context import Context
     from .plan import Plan
     from .resctrl import Group
@@ -75,6 +76,7 @@ class Launch:
         self.cgroup: Cgroup | None = None
         self.resctrl: Group | None = None
         self.pidfd = -1
+        self._systemd: Systemd | None = None
         self._starter = starter
         self._channel = starter.channel
         self._fds: list[int] = []
@@ -100,8 +102,11 @@ class Launch:
         users = [fd for fd, j in zip(self._joins, self.plan.host.joins, strict=True) if j.type == "user"]
         try:
             writes = self.plan.host.cgroup_writes
-            self._record(self._intended_cgroup())  # from here on `delete` knows what to remove if we are killed
-            self.cgroup = Cgroup.make(self.layout, self.plan.host.cgroups_path, self.state.id, writes)
+            path = self._connect_to_systemd() + self.plan.host.cgroups_path
+            self._record(self._intended_cgroup(path))  # from here on `delete` knows what to remove if we are killed
+            self.cgroup = Cgroup.make(self.layout, path, self.state.id, writes)
+            if self.plan.host.unit is not None:
+                self.state.unit = f"{self.plan.host.unit.instance} {self.plan.host.unit.name}"
             self.cgroup.filtered = self.plan.host.device_filter is not None
             self._record(self.cgroup)
             self._make_resctrl_group()
@@ -135,6 +140,8 @@ class Launch:
         except ClosedError:
             raise Error("the container's init ended before it was started") from None
         self._channel.close()
+        if self._systemd is not None:
+            self._systemd.close()
 
     def abort(self) -> None:
         """
@@ -152,6 +159,8 @@ class Launch:
             if self.cgroup is not None:
                 self.cgroup.kill_all(signal.SIGKILL)
             self._await_end()
+            if self._systemd is not None and self._systemd.started:
+                self._systemd.stop(self._systemd.started)
             if self.cgroup is not None:
                 self.cgroup.remove(parents=True)
             if self.resctrl is not None:
@@ -189,9 +198,19 @@ class Launch:
             os.close(fd)
         self._fds.clear()
 
-    def _intended_cgroup(self) -> Cgroup:
+    def _connect_to_systemd(self) -> str:
+        """Where systemd has its units, if it is to have the container."""
+        unit = self.plan.host.unit
+        if unit is None:
+            return ""
+        from .cgroup.systemd import Systemd
+
+        self._systemd = Systemd(unit.instance)
+        return self._systemd.root()
+
+    def _intended_cgroup(self, path: str) -> Cgroup:
         """What of the cgroup will be made, if nobody makes a part of it meanwhile; the rest may be of others."""
-        dirs = self.layout.directories(self.plan.host.cgroups_path, self.state.id)
+        dirs = self.layout.directories(path, self.state.id)
         missing = {name: path for name, path in dirs.items() if not os.path.lexists(path)}
         return Cgroup(missing, list(missing.values()))
 
@@ -334,14 +353,33 @@ class Launch:
         """Put init in its cgroup, and its child. If it just failed and ended, that is what there is to report."""
         assert self.cgroup is not None
         try:
+            by_files = self._start_unit(pids)
             for pid in pids:
-                self.cgroup.place(pid)
+                if by_files:
+                    self.cgroup.place(pid)
                 if self.resctrl is not None:
                     self.resctrl.place(pid)
         except Error:
             if wait_exit(self.pidfd, 0):
                 self._expect(READY)
             raise
+
+    def _start_unit(self, pids: tuple[int, ...]) -> bool:
+        """Have systemd put these processes in the container's unit, if it has one; whether files remain to be written."""
+        unit = self.plan.host.unit
+        if unit is None or self._systemd is None:
+            return True
+        from .cgroup.systemd import check_place
+
+        assert self.cgroup is not None
+        self._systemd.start(unit, pids)
+        self.cgroup.keep_parents()
+        self._record(self.cgroup)
+        if unit.is_slice:
+            return True
+        for pid in pids:
+            check_place(pid, unit)
+        return self.layout.mode != "v2"  # where systemd does not have all hierarchies
 
     def _move_devices(self) -> None:
         """Give init's network namespace its devices."""

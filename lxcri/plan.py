@@ -6,6 +6,7 @@ import msgspec
 
 from . import program
 from .cgroup.devices import DeviceRule
+from .cgroup.unit import Unit
 from .cgroup.write import Write
 from .errors import Error
 from .spec import Hook, IntelRdt, Seccomp
@@ -75,7 +76,8 @@ class HostPart(Part):
         time_offsets: lines for timens_offsets of a new time namespace; None where there is none.
         net_devices: names in the container by the names of the host's devices that move there.
         intel_rdt: linux.intelRdt, checked.
-        cgroups_path: linux.cgroupsPath.
+        cgroups_path: linux.cgroupsPath; of a unit, its cgroup.
+        unit: the unit of systemd that the container's cgroup belongs to, if there is one.
         cgroup_writes: limits, in the order to be written.
         device_filter: rules of cgroup2's device filter; None for none.
         cgroup_owner: uid on the host that gets the container's cgroup of cgroup2; -1 for none.
@@ -99,6 +101,7 @@ class HostPart(Part):
     net_devices: dict[str, str] = {}
     intel_rdt: IntelRdt | None = None
     cgroups_path: str = ""
+    unit: Unit | None = None
     cgroup_writes: list[Write] = []
     device_filter: list[DeviceRule] | None = None
     cgroup_owner: int = -1

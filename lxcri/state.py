@@ -61,6 +61,7 @@ class State:
     listener_path, listener_metadata: of linux.seccomp
     cgroup: lines that lxcri.cgroup.fs.Cgroup.record made
     resctrl: directories of resctrl that end with the container, children first
+    unit: instance ("system" or "user") and name of the unit of systemd that the cgroup belongs to; "" for none
     poststart, poststop: whether the container has such hooks
     """
 
@@ -82,6 +83,7 @@ class State:
         "resctrl",
         "rootfs",
         "start_time",
+        "unit",
     )
 
     def __init__(
@@ -102,6 +104,7 @@ class State:
         listener_metadata: str = "",
         cgroup: list[str] | None = None,
         resctrl: list[str] | None = None,
+        unit: str = "",
         poststart: bool = False,
         poststop: bool = False,
     ) -> None:
@@ -120,6 +123,7 @@ class State:
         self.listener_metadata = listener_metadata
         self.cgroup = cgroup or []
         self.resctrl = resctrl or []
+        self.unit = unit
         self.poststart = poststart
         self.poststop = poststop
 
@@ -139,6 +143,7 @@ _TEXT_KEYS = (
     "config_file",
     "listener_path",
     "listener_metadata",
+    "unit",
 )
 _LIST_KEYS = ("cgroup", "resctrl")
 _NUMBER_KEYS = ("pid", "start_time")

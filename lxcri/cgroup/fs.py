@@ -188,6 +188,11 @@ class Cgroup:
         if needed and layout.unified and UNIFIED in self.dirs:
             _hand_down(needed, layout.unified, self.dirs[UNIFIED])
 
+    def keep_parents(self) -> None:
+        """Let the parents that we made stay: they are somebody else's by now."""
+        leaves = set(self.dirs.values())
+        self.made = [path for path in self.made if path in leaves]
+
     def place(self, pid: int, *, beside: int | None = None) -> None:
         """
         Move a process into the cgroup, in every hierarchy; raises Error.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..spec import Resources
+    from .devices import DeviceRule
     from .fs import Cgroup
     from .layout import Layout
 
@@ -38,13 +39,20 @@ KEY_OF_VALUE = {"memory.oom_control": "oom_kill_disable", "io.bfq.weight": "defa
 
 
 def update(
-    cgroup: Cgroup, resources: Resources, layout: Layout, *, devices: bool, warn: Callable[[str], object]
+    cgroup: Cgroup,
+    resources: Resources,
+    layout: Layout,
+    *,
+    devices: bool,
+    warn: Callable[[str], object],
+    unit: str = "",
 ) -> None:
     """
     Apply new limits to a container's cgroup; what is absent, or 0, stays as it is.
 
     devices: off means that access to devices is not restricted, and stays so
     warn: called with a sentence for each property that is ignored
+    unit: State.unit, whose properties change with them
 
     Raises Error, which names the property, if the kernel refuses one; then all are as they were before.
     """
@@ -62,10 +70,25 @@ def update(
     try:
         for warning in cgroup.apply(writes):
             warn(warning)
+        if unit:
+            _change_unit(unit, cgroup, writes, rules if with_devices else None)
         if with_devices and not on_v1:
             cgroup.filter_devices(rules)
     except Error as e:
         raise Error(f"{e}{_restore(cgroup, before, back)}") from e
+
+
+def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], rules: list[DeviceRule] | None) -> None:
+    """Let systemd have the same limits, or it sets them back."""
+    from .systemd import change_unit
+    from .unit import CPU_QUOTA_FILES, device_properties, limits
+
+    if any(write.file in CPU_QUOTA_FILES for write in writes):  # one limit, of which one file may stay as it is
+        path = cgroup.dirs["cpu"]
+        writes = writes + [Write("", "cpu", file, _text(f"{path}/{file}").strip()) for file in CPU_QUOTA_FILES]
+    properties = limits(writes) + (device_properties(rules) if rules is not None else [])
+    if properties:
+        change_unit(unit, properties)
 
 
 def complete(resources: Resources, cgroup: Cgroup, layout: Layout) -> None:

@@ -56,6 +56,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     process.compile_process(builder, spec, request, host, console=FIXED_HANDLES)
     uids, gids = namespaces.id_mappings(spec, host)
     cgroup_writes, device_filter = cgroups.compile_resources(builder, spec, request, host)
+    unit = cgroups.compile_unit(spec, request, host, cgroup_writes)
     return Plan(
         items=builder.items,
         program=builder.stages,
@@ -77,7 +78,8 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
             time_offsets=namespaces.time_offsets(spec),
             net_devices=net_devices.compile_net_devices(builder, spec),
             intel_rdt=intel_rdt.compile_intel_rdt(builder, spec),
-            cgroups_path=spec.linux.cgroups_path or "",
+            cgroups_path=unit.path if unit else spec.linux.cgroups_path or "",
+            unit=unit,
             cgroup_writes=cgroup_writes,
             device_filter=device_filter,
             cgroup_owner=cgroups.owner(spec, host),

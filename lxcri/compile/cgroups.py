@@ -3,9 +3,10 @@
 from posixpath import normpath
 
 from ..cgroup import UNIFIED
-from ..cgroup.devices import DeviceRule
+from ..cgroup.devices import DeviceRule, essential_device_rules, expand
 from ..cgroup.layout import STANDARD_PLACE, container_mounts
 from ..cgroup.resources import compile_resources as compile_limits, device_filter
+from ..cgroup.unit import Unit, compile_unit as compile_systemd_unit
 from ..cgroup.write import Write
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -55,6 +56,24 @@ def owner(spec: Spec, host: Host) -> int:
                 return host_id(id_mappings(spec, host)[0], uid)
             return uid or -1  # root's it is anyway
     return -1
+
+
+def compile_unit(spec: Spec, request: Request, host: Host, writes: list[Write]) -> Unit | None:
+    """The unit of systemd for the container, if there is to be one, with the limits that these writes are."""
+    assert spec.linux is not None
+    if not request.systemd:
+        return None
+    resources = spec.linux.resources or Resources()
+    restricted = request.cgroup_devices and not host.user_namespace
+    return compile_systemd_unit(
+        spec.linux.cgroups_path or "",
+        request.id,
+        request.systemd,
+        spec.annotations,
+        writes,
+        expand(resources.devices) + essential_device_rules() if restricted else None,
+        host.layout,
+    )
 
 
 def compile_mount(

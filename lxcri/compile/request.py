@@ -21,6 +21,7 @@ class Request(msgspec.Struct):
         listen_fds: how many of them were passed for socket activation (sd_listen_fds(3)).
         notify: whether it gets a socket for sd_notify(3).
         session_keyring: whether it gets a new one.
+        systemd: the instance of systemd, "system" or "user", that makes its cgroup; "" for none.
         apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
         hooks: hooks of the runtime itself, which precede those of the spec.
     """
@@ -33,6 +34,7 @@ class Request(msgspec.Struct):
     listen_fds: int = 0
     notify: bool = False
     session_keyring: bool = True
+    systemd: str = ""
     apparmor: bool = True
     capabilities: bool = True
     cgroup_devices: bool = True

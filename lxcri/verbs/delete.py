@@ -68,6 +68,10 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
 
         cgroup = Cgroup.from_record(state.cgroup)
         cgroup.kill_all(SIGKILL)  # what does not share init's pid namespace outlived it
+        if state.unit:
+            from ..cgroup.systemd import stop_unit
+
+            stop_unit(state.unit)
         cgroup.remove(parents=True)
     if state.resctrl:
         from ..resctrl import remove

@@ -99,7 +99,7 @@ def run(
                 if group.owned != state.resctrl:
                     keep_class(entry, state, group)
                     group.place_all(cgroup.pids)
-            update(cgroup, wanted, detect(), devices=devices, warn=ctx.log.warn)
+            update(cgroup, wanted, detect(), devices=devices, warn=ctx.log.warn, unit=state.unit)
         except BaseException:
             if group:
                 group.undo()

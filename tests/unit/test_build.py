@@ -26,6 +26,7 @@ PRODUCTS = {
     "lxcffi/_lxc.abi3.so",
     "lxcri/_linux.abi3.so",
     "lxcri/_libseccomp.py",
+    "lxcri/_libsystemd.py",
     "lxcri/lxcri-init",
 }
 NOT_SOURCES = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "*.so")

@@ -1,0 +1,163 @@
+"""GVariants as text (GLib, "GVariant Text Format"), as far as units of systemd have properties of such types."""
+
+import re
+from typing import Any
+
+from .systemd import complete_types
+
+KEYWORDS = {
+    "boolean": "b",
+    "byte": "y",
+    "int16": "n",
+    "uint16": "q",
+    "int32": "i",
+    "handle": "h",
+    "uint32": "u",
+    "int64": "x",
+    "uint64": "t",
+    "double": "d",
+    "string": "s",
+    "objectpath": "o",
+    "signature": "g",
+}
+RANGES = {
+    "y": (0, 2**8),
+    "n": (-(2**15), 2**15),
+    "q": (0, 2**16),
+    "i": (-(2**31), 2**31),
+    "u": (0, 2**32),
+    "x": (-(2**63), 2**63),
+    "t": (0, 2**64),
+}
+
+TOKEN = re.compile(
+    r"""\s*(?: (?P<string> '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" )
+             | (?P<number> [-+]?(?:0x[0-9a-fA-F]+ | (?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?) )
+             | @(?P<type> [a-z()]+ )
+             | (?P<word> [a-z0-9]+ )
+             | (?P<mark> [][(),] ) )""",
+    re.VERBOSE,
+)
+ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def parse(text: str) -> tuple[str, Any]:
+    """
+    The D-Bus signature and the value of a text.
+
+    A number without a type is an int32, or, with a point or an exponent, a double. Raises ValueError with the
+    reason; dictionaries, maybes and variants are not understood.
+    """
+    parser = _Parser(text)
+    signature, value = parser.value(None)
+    if parser.kind:
+        raise ValueError(f'"{parser.token}" is too much')
+    return signature, value
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.kind = ""
+        self.token = ""
+        self.advance()
+
+    def advance(self) -> None:
+        found = TOKEN.match(self.text, self.position)
+        if found is None:
+            if rest := self.text[self.position :].strip():
+                raise ValueError(f'"{rest}" is not understood')
+            self.kind, self.token = "", "the end"
+            return
+        self.position = found.end()
+        self.kind = found.lastgroup or ""
+        self.token = found[self.kind]
+
+    def take(self) -> str:
+        token = self.token
+        self.advance()
+        return token
+
+    def value(self, wanted: str | None) -> tuple[str, Any]:
+        """The value that begins here, of the wanted type if there is one."""
+        kind, token = self.kind, self.token
+        if kind == "type" or (kind == "word" and token in KEYWORDS):
+            self.advance()
+            signature = KEYWORDS.get(token, token) if kind == "word" else token
+            if wanted not in (None, signature):
+                raise ValueError(f"{token} where {wanted} belongs")
+            return self.value(signature)
+        if token in ("[", "(") and kind == "mark":
+            return self.container(wanted)
+        self.advance()
+        if kind == "word" and token in ("true", "false"):
+            return _typed("b", "b", wanted, token == "true")
+        if kind == "string":
+            return _typed("s", "sog", wanted, ESCAPE.sub(_unescape, token[1:-1]))
+        if kind == "number":
+            return _number(token, wanted)
+        raise ValueError(f'"{token}" is not understood')
+
+    def container(self, wanted: str | None) -> tuple[str, Any]:
+        """An array or a tuple."""
+        opening = self.take()
+        closing = "]" if opening == "[" else ")"
+        types = _inner(wanted, opening)
+        found: list[tuple[str, Any]] = []
+        while not (self.kind == "mark" and self.token == closing):
+            element = found[0][0] if opening == "[" and found else None
+            if types is not None:
+                element = types[0] if opening == "[" else (types[len(found) :] or [""])[0]
+            found.append(self.value(element))
+            if self.kind == "mark" and self.token == ",":
+                self.advance()
+            elif not (self.kind == "mark" and self.token == closing):
+                raise ValueError(f'"{self.token}" where a comma or "{closing}" belongs')
+        self.advance()
+        values = [value for _, value in found]
+        if opening == "[":
+            if not found and types is None:
+                raise ValueError("an empty array needs a type")
+            return "a" + (types[0] if types else found[0][0]), values
+        if types is not None and len(types) != len(found):
+            raise ValueError(f"a tuple of {len(found)} where one of {len(types)} belongs")
+        return "(" + "".join(signature for signature, _ in found) + ")", tuple(values)
+
+
+def _inner(wanted: str | None, opening: str) -> list[str] | None:
+    """The types of what is in a container of the wanted type."""
+    if wanted is None:
+        return None
+    if wanted[:1] != {"[": "a", "(": "("}[opening]:
+        raise ValueError(f"{opening} where {wanted or 'nothing'} belongs")
+    return [wanted[1:]] if opening == "[" else complete_types(wanted[1:-1])
+
+
+def _typed(own: str, possible: str, wanted: str | None, value: Any) -> tuple[str, Any]:
+    signature = own if wanted is None else wanted
+    if signature == "" or signature not in possible:
+        raise ValueError(f"{value!r} where {signature or 'nothing'} belongs")
+    return signature, value
+
+
+def _number(token: str, wanted: str | None) -> tuple[str, Any]:
+    is_integer = token.lstrip("+-").isdigit() or "0x" in token
+    signature = ("i" if is_integer else "d") if wanted is None else wanted
+    if signature == "d":
+        return "d", float(int(token, 0) if "0x" in token else token)
+    if signature not in RANGES or not is_integer:
+        raise ValueError(f"{token} where {signature or 'nothing'} belongs")
+    value = int(token, 16 if "0x" in token else 10)
+    least, end = RANGES[signature]
+    if not least <= value < end:
+        raise ValueError(f"{token} is out of range")
+    return signature, value
+
+
+def _unescape(match: re.Match[str]) -> str:
+    short, long, letter = match.groups()
+    if letter is not None:
+        return CONTROLS.get(letter, letter)
+    return chr(int(short or long, 16))
