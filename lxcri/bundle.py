@@ -135,7 +135,7 @@ def make_request(
 
 
 def systemd_instance(ctx: Context) -> str:
-    """The instance of systemd that is to make cgroups, "system" or "user"; "" for none. Raises Error without systemd."""
+    """The instance of systemd that is to make the cgroup, "system" or "user", "" for none; raises Error."""
     if not ctx.systemd_cgroup:
         return ""
     from .cgroup.systemd import require_booted

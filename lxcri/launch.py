@@ -365,7 +365,7 @@ class Launch:
             raise
 
     def _start_unit(self, pids: tuple[int, ...]) -> bool:
-        """Have systemd put these processes in the container's unit, if it has one; whether files remain to be written."""
+        """Have systemd put these processes in the unit, if there is one; whether they must be placed by files."""
         unit = self.plan.host.unit
         if unit is None or self._systemd is None:
             return True

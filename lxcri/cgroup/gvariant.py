@@ -52,7 +52,7 @@ def parse(text: str) -> tuple[str, Any]:
     parser = _Parser(text)
     signature, value = parser.value(None)
     if parser.kind:
-        raise ValueError(f'"{parser.token}" is too much')
+        raise ValueError(f'"{parser.lexeme}" is too much')
     return signature, value
 
 
@@ -61,7 +61,7 @@ class _Parser:
         self.text = text
         self.position = 0
         self.kind = ""
-        self.token = ""
+        self.lexeme = ""
         self.advance()
 
     def advance(self) -> None:
@@ -69,36 +69,36 @@ class _Parser:
         if found is None:
             if rest := self.text[self.position :].strip():
                 raise ValueError(f'"{rest}" is not understood')
-            self.kind, self.token = "", "the end"
+            self.kind, self.lexeme = "", "the end"
             return
         self.position = found.end()
         self.kind = found.lastgroup or ""
-        self.token = found[self.kind]
+        self.lexeme = found[self.kind]
 
     def take(self) -> str:
-        token = self.token
+        lexeme = self.lexeme
         self.advance()
-        return token
+        return lexeme
 
     def value(self, wanted: str | None) -> tuple[str, Any]:
         """The value that begins here, of the wanted type if there is one."""
-        kind, token = self.kind, self.token
-        if kind == "type" or (kind == "word" and token in KEYWORDS):
+        kind, lexeme = self.kind, self.lexeme
+        if kind == "type" or (kind == "word" and lexeme in KEYWORDS):
             self.advance()
-            signature = KEYWORDS.get(token, token) if kind == "word" else token
+            signature = KEYWORDS.get(lexeme, lexeme) if kind == "word" else lexeme
             if wanted not in (None, signature):
-                raise ValueError(f"{token} where {wanted} belongs")
+                raise ValueError(f"{lexeme} where {wanted} belongs")
             return self.value(signature)
-        if token in ("[", "(") and kind == "mark":
+        if lexeme in ("[", "(") and kind == "mark":
             return self.container(wanted)
         self.advance()
-        if kind == "word" and token in ("true", "false"):
-            return _typed("b", "b", wanted, token == "true")
+        if kind == "word" and lexeme in ("true", "false"):
+            return _typed("b", "b", wanted, lexeme == "true")
         if kind == "string":
-            return _typed("s", "sog", wanted, ESCAPE.sub(_unescape, token[1:-1]))
+            return _typed("s", "sog", wanted, ESCAPE.sub(_unescape, lexeme[1:-1]))
         if kind == "number":
-            return _number(token, wanted)
-        raise ValueError(f'"{token}" is not understood')
+            return _number(lexeme, wanted)
+        raise ValueError(f'"{lexeme}" is not understood')
 
     def container(self, wanted: str | None) -> tuple[str, Any]:
         """An array or a tuple."""
@@ -106,15 +106,15 @@ class _Parser:
         closing = "]" if opening == "[" else ")"
         types = _inner(wanted, opening)
         found: list[tuple[str, Any]] = []
-        while not (self.kind == "mark" and self.token == closing):
+        while not (self.kind == "mark" and self.lexeme == closing):
             element = found[0][0] if opening == "[" and found else None
             if types is not None:
                 element = types[0] if opening == "[" else (types[len(found) :] or [""])[0]
             found.append(self.value(element))
-            if self.kind == "mark" and self.token == ",":
+            if self.kind == "mark" and self.lexeme == ",":
                 self.advance()
-            elif not (self.kind == "mark" and self.token == closing):
-                raise ValueError(f'"{self.token}" where a comma or "{closing}" belongs')
+            elif not (self.kind == "mark" and self.lexeme == closing):
+                raise ValueError(f'"{self.lexeme}" where a comma or "{closing}" belongs')
         self.advance()
         values = [value for _, value in found]
         if opening == "[":
@@ -142,17 +142,17 @@ def _typed(own: str, possible: str, wanted: str | None, value: Any) -> tuple[str
     return signature, value
 
 
-def _number(token: str, wanted: str | None) -> tuple[str, Any]:
-    is_integer = token.lstrip("+-").isdigit() or "0x" in token
+def _number(lexeme: str, wanted: str | None) -> tuple[str, Any]:
+    is_integer = lexeme.lstrip("+-").isdigit() or "0x" in lexeme
     signature = ("i" if is_integer else "d") if wanted is None else wanted
     if signature == "d":
-        return "d", float(int(token, 0) if "0x" in token else token)
+        return "d", float(int(lexeme, 0) if "0x" in lexeme else lexeme)
     if signature not in RANGES or not is_integer:
-        raise ValueError(f"{token} where {signature or 'nothing'} belongs")
-    value = int(token, 16 if "0x" in token else 10)
+        raise ValueError(f"{lexeme} where {signature or 'nothing'} belongs")
+    value = int(lexeme, 16 if "0x" in lexeme else 10)
     least, end = RANGES[signature]
     if not least <= value < end:
-        raise ValueError(f"{token} is out of range")
+        raise ValueError(f"{lexeme} is out of range")
     return signature, value
 
 

@@ -28,6 +28,7 @@ PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
 BUS_NAME, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 JOB_REMOVED = f"type='signal',sender='{NAME}',path='{PATH}',interface='{MANAGER}',member='JobRemoved',arg2='%s'"
+UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 
 PATIENCE = 30.0  # seconds for an answer, and for a job: as long as other runtimes wait
@@ -74,7 +75,9 @@ def check_place(pid: int, unit: Unit) -> None:
     lines = read_text(f"/proc/{pid}/cgroup").splitlines()
     places = [line for line in lines if line.startswith("0::") or ":name=systemd:" in line]
     if not any(line.endswith(unit.path) for line in places):
-        raise Error(f'systemd: "{unit.name}": process {pid} is in "{places[0] if places else ""}", not in "{unit.path}"')
+        raise Error(
+            f'systemd: "{unit.name}": process {pid} is in "{places[0] if places else ""}", not in "{unit.path}"'
+        )
 
 
 def _system_root() -> str:
@@ -160,7 +163,9 @@ class Systemd:
         if not self._is_user:
             return _system_root()
         what = "read ControlGroup"
-        reply = self._call((NAME, PATH, "org.freedesktop.DBus.Properties", "Get"), "ss", (MANAGER, "ControlGroup"), what)
+        reply = self._call(
+            (NAME, PATH, "org.freedesktop.DBus.Properties", "Get"), "ss", (MANAGER, "ControlGroup"), what
+        )
         try:
             self._check(self._library.sd_bus_message_enter_container(reply, b"v", b"s"), what)
             return self._read_string(reply, b"s").rstrip("/")
@@ -178,13 +183,13 @@ class Systemd:
         properties = _marshalled(unit.properties)
         if not unit.is_slice:
             properties.append(("PIDs", ("au", list(pids))))
-        arguments = (unit.name, "replace", properties, [])
+        arguments: tuple[Any, ...] = (unit.name, "replace", properties, [])
         self.started = unit.name
         try:
             job = self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", arguments, what)
         except CallError as e:
-            if e.name.startswith(BUS_NAME.rpartition(".")[0]):  # an answer: no; otherwise there was none
-                self.started = ""
+            if e.name == UNIT_EXISTS:
+                self.started = ""  # it is somebody else's
             raise
         self._await_job(job, what)
 
@@ -201,7 +206,7 @@ class Systemd:
 
     def change(self, unit: str, properties: Iterable[UnitProperty]) -> None:
         """Give a unit other properties, for as long as it runs; raises Error."""
-        arguments = (unit, True, _marshalled(properties))
+        arguments: tuple[Any, ...] = (unit, True, _marshalled(properties))
         what = f'change "{unit}"'
         self._release(self._call((NAME, PATH, MANAGER, "SetUnitProperties"), "sba(sv)", arguments, what))
 

@@ -83,17 +83,17 @@ def compile_unit(
 
     Raises Error.
     """
-    slice, prefix, name = _parts(cgroups_path, id)
-    slice = slice or DEFAULT_SLICES[instance]
-    path = slice_path(slice)
+    parent, prefix, name = _parts(cgroups_path, id)
+    parent = parent or DEFAULT_SLICES[instance]
+    path = slice_path(parent)
     if not name.endswith(".slice"):
         name = f"{prefix}-{name}.scope"
         _check_name(name)
         path += f"/{_cgroup_name(name)}"
-        place = [UnitProperty("Slice", "s", slice), UnitProperty("Delegate", "b", True)]
+        place = [UnitProperty("Slice", "s", parent), UnitProperty("Delegate", "b", True)]
     else:
         path = slice_path(name)
-        place = [UnitProperty("Wants", "as", [slice])]
+        place = [UnitProperty("Wants", "as", [parent])]
     accounting = ("Memory", "CPU", "IO" if layout.mode == "v2" else "BlockIO", "Tasks")
     properties = [
         UnitProperty("Description", "s", f"lxcri container {id}"),
@@ -117,21 +117,21 @@ def _parts(cgroups_path: str, id: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def slice_path(slice: str) -> str:
+def slice_path(name: str) -> str:
     """
     The cgroup of a slice: "a-b.slice" lies in "a.slice", "-.slice" is the root (systemd.slice(5)).
 
     Raises Error.
     """
-    stem = slice.removesuffix(".slice")
+    stem = name.removesuffix(".slice")
     if stem == "-":
         return ""
     parts = stem.split("-")
-    if stem == slice or "" in parts:
-        raise Error(f'linux.cgroupsPath: "{slice}" is not the name of a slice')
-    _check_name(slice)
+    if stem == name or "" in parts:
+        raise Error(f'linux.cgroupsPath: "{name}" is not the name of a slice')
+    _check_name(name)
     names = ["-".join(parts[:end]) + ".slice" for end in range(1, len(parts) + 1)]
-    return "".join(f"/{_cgroup_name(name)}" for name in names)
+    return "".join(f"/{_cgroup_name(part)}" for part in names)
 
 
 def _check_name(name: str) -> None:
@@ -154,8 +154,8 @@ def _amount(value: str) -> int:
     """A number, with the suffixes that the kernel takes, or no limit."""
     if value in ("max", "-1"):
         return INFINITY
-    scale = SUFFIXES.get(value[-1:].lower(), 1)
-    amount = int(value[:-1] if scale > 1 else value) * scale
+    scale: int = SUFFIXES.get(value[-1:].lower(), 1)
+    amount: int = int(value[:-1] if scale > 1 else value) * scale
     if not 0 <= amount < INFINITY:
         raise ValueError(value)
     return amount
