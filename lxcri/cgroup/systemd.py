@@ -190,6 +190,9 @@ class Systemd:
         except CallError as e:
             if e.name == UNIT_EXISTS:
                 self.started = ""  # it is somebody else's
+            if unit.annotations:  # systemd does not always say which property it dislikes
+                keys = ", ".join(f'annotations["{key}"]' for key in unit.annotations)
+                raise Error(f"{e} (some of its properties are those of {keys})") from e
             raise
         self._await_job(job, what)
 

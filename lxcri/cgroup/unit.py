@@ -51,12 +51,14 @@ class Unit(msgspec.Struct, frozen=True):
     instance: of systemd, "system" or "user"
     path: its cgroup, from the root of that instance
     properties: those that it is made with, but PIDs
+    annotations: the keys of those that some of them come from
     """
 
     instance: str
     name: str
     path: str
     properties: list[UnitProperty]
+    annotations: list[str] = []
 
     @property
     def is_slice(self) -> bool:
@@ -105,7 +107,8 @@ def compile_unit(
     ]
     if rules is not None:
         properties += device_properties(rules)
-    return Unit(instance, name, path, properties + list(_annotated(annotations)))
+    annotated = {key: _annotated(key, text) for key, text in annotations.items() if key.startswith(ANNOTATION)}
+    return Unit(instance, name, path, [*properties, *annotated.values()], list(annotated))
 
 
 def _parts(cgroups_path: str, id: str) -> tuple[str, str, str]:
@@ -297,22 +300,19 @@ def _specifier(numbers: Numbers) -> str:
     return f"{GROUPS[kind]}-{major}" if minor is None else f"/dev/{GROUPS[kind]}/{major}:{minor}"
 
 
-def _annotated(annotations: "Mapping[str, str]") -> "Iterator[UnitProperty]":
-    for key, text in annotations.items():
-        if not key.startswith(ANNOTATION):
-            continue
-        from .gvariant import parse
+def _annotated(key: str, text: str) -> UnitProperty:
+    from .gvariant import parse
 
-        name = key.removeprefix(ANNOTATION)
-        where = f'annotations["{key}"]'
-        if len(name) < 3 or not (name.isascii() and name.isalpha()):
-            raise Error(f"{where}: is no name of a unit's property")
-        try:
-            signature, value = parse(text)
-        except ValueError as e:
-            raise Error(f"{where}: {e}") from None
-        if name.endswith("Sec") and not name.endswith("USec"):
-            if signature not in "ynqiuxtd" or value < 0:
-                raise Error(f"{where}: {text} is no time in seconds")
-            name, signature, value = f"{name.removesuffix('Sec')}USec", "t", int(value * SECOND)
-        yield UnitProperty(name, signature, value)
+    name = key.removeprefix(ANNOTATION)
+    where = f'annotations["{key}"]'
+    if len(name) < 3 or not (name.isascii() and name.isalpha()):
+        raise Error(f"{where}: is no name of a unit's property")
+    try:
+        signature, value = parse(text)
+    except ValueError as e:
+        raise Error(f"{where}: {e}") from None
+    if name.endswith("Sec") and not name.endswith("USec"):
+        if signature not in "ynqiuxtd" or not 0 <= value < INFINITY // SECOND:
+            raise Error(f"{where}: {text} is no time in seconds")
+        return UnitProperty(f"{name.removesuffix('Sec')}USec", "t", int(value * SECOND))
+    return UnitProperty(name, signature, value)
