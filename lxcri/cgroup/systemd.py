@@ -178,8 +178,8 @@ class Systemd:
 
         Raises Error.
         """
-        self._listen(unit.name)
         what = f'start "{unit.name}"'
+        self._listen(unit.name, what)
         properties = _marshalled(unit.properties)
         if not unit.is_slice:
             properties.append(("PIDs", ("au", list(pids))))
@@ -198,8 +198,8 @@ class Systemd:
 
     def stop(self, unit: str) -> None:
         """End a unit, wait until it has ended, and forget it, if it is there; raises Error."""
-        self._listen(unit)
         what = f'stop "{unit}"'
+        self._listen(unit, what)
         try:
             self._await_job(self._job("StopUnit", "ss", (unit, "replace"), what), what)
             self._release(self._call((NAME, PATH, MANAGER, "ResetFailedUnit"), "s", (unit,), f'reset "{unit}"'))
@@ -213,11 +213,11 @@ class Systemd:
         what = f'change "{unit}"'
         self._release(self._call((NAME, PATH, MANAGER, "SetUnitProperties"), "sba(sv)", arguments, what))
 
-    def _listen(self, unit: str) -> None:
+    def _listen(self, unit: str, what: str) -> None:
         """Get to hear of the end of jobs of this unit. On its own socket systemd tells without being asked."""
         if not self._is_direct:
             call = (BUS_NAME, BUS_PATH, BUS_NAME, "AddMatch")
-            self._release(self._call(call, "s", (JOB_REMOVED % unit,), "listen to the bus"))
+            self._release(self._call(call, "s", (JOB_REMOVED % unit,), what))
 
     def _job(self, member: str, signature: str, arguments: tuple[Any, ...], what: str) -> str:
         """Call a method that answers with a job."""

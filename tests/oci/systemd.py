@@ -126,16 +126,20 @@ class FakeSystemd:
     refusals: D-Bus errors by method, with texts
     calls: to systemd
     matches: rules that were added to the bus
+    control_group: of the instance
+    place: what is done with the processes of a scope: gets their cgroup, relative, and a pid
+    hangs_up: whether the connection ends with the call that makes a job
     """
 
-    def __init__(self, path: str, *, direct: bool = False, place: Callable[[str, int], None] | None = None) -> None:
+    def __init__(self, path: str, *, direct: bool = False) -> None:
         self.calls: list[Call] = []
         self.matches: list[str] = []
         self.results: list[str | None] = []
         self.refusals: dict[str, tuple[str, str]] = {}
         self.control_group = "/"
         self._direct = direct
-        self._place = place or move
+        self.place: Callable[[str, int], None] = move
+        self.hangs_up = False
         self._serial = 0
         self._jobs = 0
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -226,7 +230,10 @@ class FakeSystemd:
             unit = call.arguments[0]
             if call.member == "StartTransientUnit":
                 for pid in call.properties.get("PIDs", []):
-                    self._place(call.properties["Slice"] + "/" + unit, pid)
+                    self.place(call.properties["Slice"] + "/" + unit, pid)
+            if self.hangs_up:
+                connection.shutdown(socket.SHUT_RDWR)
+                return
             self._jobs += 1
             job = f"{PATH}/job/{self._jobs}"
             self._send(connection, RETURN, {F_REPLY_SERIAL: serial}, "o", job)
