@@ -135,7 +135,7 @@ def gather_host(
     The Host for this spec.
 
     rootless: whether hierarchies of cgroups that cannot be written are left alone, or, with False, an error; None:
-        left alone by who is not the machine's root
+        left alone by who is not the machine's root. With a unit of systemd none is: systemd may more than we
     renamed: as in Host
     """
     rootfs = request.rootfs
