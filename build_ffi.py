@@ -2,7 +2,7 @@
 
 Five things are made, for a wheel in the build directory, for an editable install beside their sources:
 
-    lxcffi/_lxc.abi3.so     liblxc's C API, from vendor-headers/lxc
+    lxcffi/_lxc.abi3.so     liblxc's C API, from vendor-headers/lxc and lxcffi/csrc
     lxcri/_linux.abi3.so    system calls that Python does not have, from lxcri/csrc/linux.[ch]
     lxcri/_libseccomp.py    declarations of libseccomp, opened at run time, from lxcri/csrc/libseccomp.h
     lxcri/_libsystemd.py    declarations of libsystemd, opened at run time, from lxcri/csrc/libsystemd.h
@@ -34,6 +34,7 @@ from setuptools.command.build_py import build_py
 SOURCE = os.path.dirname(os.path.abspath(__file__))
 VENDOR_HEADERS = os.path.join(SOURCE, "vendor-headers")
 CSRC = os.path.join(SOURCE, "lxcri", "csrc")
+LXCFFI_CSRC = os.path.join(SOURCE, "lxcffi", "csrc")
 
 PY_LIMITED_API = "cp311"
 ABI3_DEFINE = "-DPy_LIMITED_API=0x030b0000"
@@ -198,11 +199,15 @@ def lxc_members(header: str) -> list[re.Match[str]]:
     return list(MEMBER.finditer(header))
 
 
+OLDEST_LIBLXC = (4, 0, 0)
+
+
 def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
     """Declarations and definitions of one C function container_NAME() for each member NAME.
 
     A function of the module is called faster than a function pointer that cffi reads from the struct, and it
-    spares building the types of all members first. The members with a variable number of arguments (startl,
+    spares building the types of all members first. One for a member that the oldest liblxc does not have asks
+    for the version at hand first, and fails with ENOSYS. The members with a variable number of arguments (startl,
     createl, attach_run_waitl) have a sibling that takes an array, and are left out.
     """
     declarations = []
@@ -214,8 +219,12 @@ def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
         names = [re.findall(r"\w+", parameter)[-1] for parameter in parameters.split(",")]
         prototype = f"{member['result']}container_{member['name']}({parameters})"
         back = "" if member["result"].strip() == "void" else "return "
+        guard = ""
+        if (int(member["major"]), int(member["minor"]), int(member["micro"])) > OLDEST_LIBLXC:
+            failure = "false" if member["result"].strip() == "bool" else "-1"
+            guard = f"if (is_missing(SINCE_{member['name']})) return {failure}; "
         declarations.append(f"{prototype};")
-        definitions.append(f"static {prototype} {{ {back}c->{member['name']}({', '.join(names)}); }}")
+        definitions.append(f"static {prototype} {{ {guard}{back}c->{member['name']}({', '.join(names)}); }}")
     return "\n".join(declarations), "\n".join(definitions)
 
 
@@ -238,7 +247,15 @@ def lxc_ffi() -> FFI:
     ffi.cdef(without_directives(header))
     ffi.cdef(declarations)
     ffi.cdef(since)
-    source = f"#include <stdlib.h>\n#include <lxc/lxccontainer.h>\n{since}\n{definitions}\n"
+    ffi.cdef(without_directives(read("lxcffi", "csrc", "binding.h")))
+    ffi.cdef('extern "Python" int lxcffi_attached(void *payload);')
+    source = f"""
+#include <lxc/lxccontainer.h>
+static int lxcffi_attached(void *payload);
+#include "binding.c"
+{since}
+{definitions}
+"""
     ffi.set_source("lxcffi._lxc", source)
     return ffi
 
@@ -354,7 +371,7 @@ class LxcModule(Product):
     """lxcffi/_lxc.abi3.so."""
 
     def build(self, out: str, scratch: str) -> None:  # noqa: D102 - see the base class
-        build_module(lxc_ffi(), out, scratch, [VENDOR_HEADERS], ["-l:liblxc.so.1"])
+        build_module(lxc_ffi(), out, scratch, [VENDOR_HEADERS, LXCFFI_CSRC], ["-l:liblxc.so.1"])
 
 
 class LinuxModule(Product):

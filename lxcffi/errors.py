@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import os
 
+_ADVICE = (
+    "Snapshot of directory-backed container requested",
+    "Making a copy-clone.  If you do want snapshots, then",
+    "please create overlay clone first, snapshot that",
+    "and keep the original container pristine",
+)
+"""What liblxc logs as errors, and goes on."""
+
 
 class LxcError(Exception):
     """An operation of liblxc failed.
@@ -41,8 +49,9 @@ class LxcError(Exception):
         self.reason = reason or self._reason()
 
     def _reason(self) -> str:
-        if self.log:
-            return self.log[0]
+        for line in self.log:
+            if line not in _ADVICE:
+                return line
         if self.errno:
             return os.strerror(self.errno).lower()
         return f"liblxc gives no reason (error number {self.error_number})"
@@ -64,6 +73,42 @@ class ConfigItemError(LxcError):
 
 class StartError(LxcError):
     """The container did not start."""
+
+
+class CreateError(LxcError):
+    """The container was not created or cloned: its template or its storage failed, or it is there already."""
+
+
+class AttachError(LxcError):
+    """No process could be attached to the container."""
+
+
+class SnapshotError(LxcError):
+    """A snapshot could not be made, listed, restored or destroyed."""
+
+
+class CheckpointError(LxcError):
+    """The container was not dumped or restored; CRIU does that."""
+
+
+class NotDefinedError(LxcError):
+    """The operation needs a container that has been created, and this one has not."""
+
+
+class NotRunningError(LxcError):
+    """The operation needs a running container, and this one does not run."""
+
+
+class RunningError(LxcError):
+    """The operation needs a stopped container, and this one runs."""
+
+
+class NotPermittedError(LxcError):
+    """The caller may not control the container: it is another user's."""
+
+
+class OperationTimeoutError(LxcError):
+    """The container did not do in time what it was asked to."""
 
 
 class NotSupportedError(LxcError):

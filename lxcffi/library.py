@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from .errors import NotSupportedError
-from .ffi import lib
+from .errors import ConfigItemError, NotSupportedError
+from .ffi import ffi, lib
 from .text import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .text import Text
-
-_version_number = 0
 
 
 def version() -> str:
@@ -18,17 +16,9 @@ def version() -> str:
     return decode(lib.lxc_get_version())
 
 
-def parse_version(text: str) -> int:
-    """A version as a number that compares: "5.0.2" is 0x050002; a tail is ignored, missing parts are 0."""
-    number = 0
-    parts = text.split(".", 2)
-    for index in range(3):
-        digits = 0
-        for character in parts[index] if index < len(parts) else "":
-            if not "0" <= character <= "9":
-                break
-            digits = digits * 10 + int(character)
-        number = number << 8 | min(digits, 255)
+def version_number() -> int:
+    """Version of liblxc as a number: 0x050002 for 5.0.2."""
+    number: int = lib.get_library_version()
     return number
 
 
@@ -37,25 +27,13 @@ def format_version(number: int) -> str:
     return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
-def version_number() -> int:
-    """Version of liblxc as a number: 0x050002 for 5.0.2."""
-    global _version_number
-    if not _version_number:
-        _version_number = parse_version(version())
-    return _version_number
-
-
-def require(member: str, container: str | None = None) -> None:
-    """Raise NotSupportedError if a member of struct lxc_container is newer than the library.
-
-    Such a member lies behind the end of the struct that the library has allocated: it must not even be read.
-    """
-    since: int = getattr(lib, f"SINCE_{member}")
+def require(operation: str, since: int, container: str | None = None) -> None:
+    """Raise NotSupportedError if the library is older than what is asked of it, as 0xMMmmuu."""
     if version_number() < since:
-        raise NotSupportedError(member, container=container, required=format_version(since), version=version())
+        raise NotSupportedError(operation, container=container, required=format_version(since), version=version())
 
 
-def has_api_extension(extension: str) -> bool:
+def has_api_extension(extension: Text) -> bool:
     """Tell whether liblxc has a named addition to its API, such as "time_namespace"."""
     return bool(lib.lxc_has_api_extension(encode(extension)))
 
@@ -66,3 +44,23 @@ def config_item_is_supported(key: Text) -> bool:
     The full key must be given: liblxc matches prefixes too.
     """
     return bool(lib.lxc_config_item_is_supported(encode(key)))
+
+
+def global_config_item(key: Text) -> str:
+    """Value of an item of lxc.conf, or its default: lxc.lxcpath, lxc.default_config, lxc.bdev.lvm.vg and others.
+
+    Raises ConfigItemError for an item that liblxc does not know.
+    """
+    ffi.errno = 0
+    value = lib.lxc_get_global_config_item(encode(key))
+    if value == ffi.NULL:
+        raise ConfigItemError("lxc_get_global_config_item", key=decode(encode(key)), errno=ffi.errno)
+    return decode(value)
+
+
+def wait_states() -> list[str]:
+    """The states that Container.wait() knows."""
+    count = lib.lxc_get_wait_states(ffi.NULL)
+    states = ffi.new("const char *[]", count)
+    lib.lxc_get_wait_states(states)
+    return [decode(state) for state in states]

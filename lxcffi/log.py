@@ -22,6 +22,9 @@ LEVELS = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "CRIT", "ALERT", 
 
 _ERRORS = LEVELS[LEVELS.index("ERROR") :]
 
+_CAPTURED_BYTES = 1 << 16
+"""So much of the captured log is kept, and so much of an operation's own is read."""
+
 _open = False
 _captured = -1
 _read_to = 0
@@ -84,6 +87,9 @@ def close() -> None:
 def capture(level: str = "ERROR") -> int:
     """Keep the log in memory from now on, so that every LxcError has what liblxc says.
 
+    liblxc then writes errors to stderr too, and nothing can stop it from that. What other threads do at the same
+    time gets into the same log.
+
     Returns the descriptor of the memory file, which stays this module's own; a forked child shares the file.
     """
     global _captured, _read_to
@@ -98,14 +104,22 @@ def capture(level: str = "ERROR") -> int:
     return descriptor
 
 
-def captured_errors() -> tuple[str, ...]:
-    """The errors that were captured since the last call, oldest first; empty without capture()."""
+def begin() -> None:
+    """An operation begins: what was captured so far is not about it."""
     global _read_to
     if _captured < 0:
+        return
+    _read_to = os.fstat(_captured).st_size
+    if _read_to > _CAPTURED_BYTES:
+        os.ftruncate(_captured, 0)  # liblxc appends
+        _read_to = 0
+
+
+def captured_errors() -> tuple[str, ...]:
+    """The errors that were captured since the operation began, oldest first; empty without capture()."""
+    if _captured < 0:
         return ()
-    data = os.pread(_captured, os.fstat(_captured).st_size - _read_to, _read_to)
-    _read_to += len(data)
-    return errors(data)
+    return errors(os.pread(_captured, _CAPTURED_BYTES, _read_to))
 
 
 def errors(data: bytes) -> tuple[str, ...]:

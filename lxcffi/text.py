@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .ffi import ffi
+from .ffi import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,3 +41,22 @@ def string_array(texts: Iterable[Text]) -> tuple[CData, list[CData]]:
     """A C array of strings that ends with NULL, and the strings, to be kept as long as the array is used."""
     strings = [ffi.new("char[]", encode(text)) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
+
+
+def taken_strings(array: CData) -> list[str]:
+    """The strings of an array that liblxc has allocated and that ends with NULL; all of it is freed."""
+    texts = []
+    if array != ffi.NULL:
+        index = 0
+        while array[index] != ffi.NULL:
+            texts.append(taken_string(array[index]))
+            index += 1
+        lib.free(array)
+    return texts
+
+
+def taken_string(string: CData) -> str:
+    """The str of a C string that liblxc has allocated and that is freed."""
+    text = decode(string)
+    lib.free(string)
+    return text

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from lxcffi import Container
+    from lxcffi.handle import Handle
 
     from .plan import Plan
     from .state import Entry
@@ -291,19 +291,19 @@ class Starter:
         container = self._new_container(CGROUP_ROOT if covered else "/")
         self._start(container, _receive(orders), covered=covered)
 
-    def _new_container(self, lxcpath: str) -> Container:
+    def _new_container(self, lxcpath: str) -> Handle:
         """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""
-        import lxcffi
-        import lxcffi.log
+        from lxcffi import log
+        from lxcffi.handle import Handle
 
-        lxcffi.log.init(f"/proc/self/fd/{self.log}", "ERROR")
+        log.init(f"/proc/self/fd/{self.log}", "ERROR")
         linux.mount("none", RUNTIME_PATH, "tmpfs", 0, "mode=755,size=64k")
-        container = lxcffi.Container(f"{self._id}.{posix.getpid()}", lxcpath)
+        container = Handle(f"{self._id}.{posix.getpid()}", lxcpath)
         linux.umount2(RUNTIME_PATH, linux.MNT_DETACH)
         container.clear_config()
         return container
 
-    def _start(self, container: Container, received: tuple[Orders, list[int]], *, covered: bool) -> None:
+    def _start(self, container: Handle, received: tuple[Orders, list[int]], *, covered: bool) -> None:
         from .procfs import write_text
 
         orders, fds = received

@@ -9,7 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,31 +85,24 @@ def test_stub_names_what_the_module_has() -> None:
     assert names == set(dir(lib))
 
 
-def test_members_newer_than_the_oldest_liblxc_are_required_before_they_are_called() -> None:
-    with open(os.path.join(PACKAGE, "container.py"), encoding="utf-8") as file:
+def test_public_names_are_those_that_are_declared() -> None:
+    for name in lxcffi.__all__:
+        assert getattr(lxcffi, name) is getattr(lxcffi, name)
+    assert set(lxcffi.__all__) <= set(dir(lxcffi))
+    with open(os.path.join(PACKAGE, "__init__.py"), encoding="utf-8") as file:
         tree = ast.parse(file.read())
-    checked = set()
-    for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef):
-            continue
-        called = {
-            node.attr.removeprefix("container_")
-            for node in ast.walk(function)
-            if isinstance(node, ast.Attribute) and node.attr.startswith("container_")
-        }
-        required = {
-            node.args[0].value
-            for node in ast.walk(function)
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "require"
-            and isinstance(node.args[0], ast.Constant)
-        }
-        for member in called:
-            if getattr(lib, f"SINCE_{member}") > 0x040000:
-                assert member in required, function.name
-                checked.add(member)
-    assert checked == {"init_pidfd", "devpts_fd", "set_timeout"}
+    declared = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = {name: module for module, names in lxcffi._MODULES.items() for name in names}
+    assert found | {"log": None} == declared
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        lxcffi.nonsense  # noqa: B018
 
 
 # The library
@@ -135,24 +128,49 @@ def test_version_is_that_of_the_shared_library() -> None:
     ],
 )
 def test_version_number_ignores_a_tail(version: str, number: int) -> None:
-    assert library.parse_version(version) == number
+    assert lib.parse_version(version.encode()) == number
 
 
-def test_member_newer_than_the_library_is_refused_by_name(
-    container: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(library, "_version_number", 0x050002)
+@pytest.fixture
+def older() -> Iterator[Callable[[int], None]]:
+    """Makes the module take the library for an older one."""
+    yield lib.set_library_version
+    lib.set_library_version(0)
+
+
+def test_member_newer_than_the_library_is_refused_by_name(container: Container, older: Callable[[int], None]) -> None:
+    older(0x050002)
     with pytest.raises(lxcffi.NotSupportedError) as caught:
         container.set_timeout(1)
     assert caught.value.operation == "set_timeout"
     assert caught.value.required == "6.0.0"
     assert "needs liblxc 6.0.0" in str(caught.value)
-    library.require("devpts_fd")
-    monkeypatch.setattr(library, "_version_number", 0x040004)
+    older(0x040004)
     with pytest.raises(lxcffi.NotSupportedError, match=r"init_pidfd of container unit: needs liblxc 4\.0\.5"):
         container.init_pidfd()
     with pytest.raises(lxcffi.NotSupportedError):
         container.devpts_fd()
+    older(0x040006)
+    for options in ({"groups": [1]}, {"lsm_label": "a"}):
+        with pytest.raises(lxcffi.NotSupportedError, match=r"needs liblxc 4\.0\.7"):
+            container.attach(["/bin/true"], **options)
+
+
+def test_member_newer_than_the_library_is_not_touched(older: Callable[[int], None]) -> None:
+    """In a struct of zeroes a call is a crash."""
+    struct = ffi.new("struct lxc_container *")
+    older(0x040000)
+    refused = set()
+    for name in dir(lib):
+        since = getattr(lib, f"SINCE_{name.removeprefix('container_')}", 0)
+        if name.startswith("container_") and since > 0x040000:
+            function = getattr(lib, name)
+            zeroes = [0 if kind.kind == "primitive" else ffi.NULL for kind in ffi.typeof(function).args[1:]]
+            ffi.errno = 0
+            assert function(struct, *zeroes) in (-1, False)
+            assert ffi.errno == errno.ENOSYS
+            refused.add(name.removeprefix("container_"))
+    assert refused == {"seccomp_notify_fd_active", "init_pidfd", "devpts_fd", "set_timeout"}
 
 
 def test_api_extensions_and_items_are_known() -> None:
@@ -280,11 +298,31 @@ def test_use_after_release_is_an_error(tmp_path: Path) -> None:
             use()
 
 
-def test_many_containers_leak_no_descriptor(tmp_path: Path) -> None:
-    before = os.listdir("/proc/self/fd")
-    for _ in range(1000):
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_many_containers_leak_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("lxc.uts.name = leak\nlxc.environment = A=1\nlxc.net.0.type = empty\n" * 10)
+
+    def cycles(count: int) -> None:
+        for _ in range(count):
+            with Container("leak", tmp_path) as container:
+                container.load_config(config)
+                container.config.set("lxc.environment", ["A=1", "B=2"])
+                with pytest.raises(lxcffi.ConfigItemError):
+                    container.config.set("lxc.tty.max", "many")
+
+    cycles(500)
+    descriptors, memory = os.listdir("/proc/self/fd"), resident()
+    for _ in range(9_000):
         Container("leak", tmp_path).release()
-    assert os.listdir("/proc/self/fd") == before
+    cycles(1000)
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert resident() - memory < 2 << 20  # one leaked configuration in each cycle would be more than 10 MiB
 
 
 # The log

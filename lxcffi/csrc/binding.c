@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Included by the module that cffi writes, behind Python.h and liblxc's headers. */
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "binding.h"
+
+static unsigned int library_version;
+
+unsigned int parse_version(const char *text)
+{
+	unsigned int version = 0;
+
+	for (int part = 0; part < 3; part++) {
+		unsigned int number = 0;
+
+		for (; *text >= '0' && *text <= '9'; text++) {
+			number = number * 10 + (unsigned int)(*text - '0');
+			if (number > UCHAR_MAX)
+				number = UCHAR_MAX;
+		}
+		version = version << 8 | number;
+		if (*text == '.')
+			text++;
+		else
+			text = "";
+	}
+	return version;
+}
+
+unsigned int get_library_version(void)
+{
+	if (library_version == 0)
+		library_version = parse_version(lxc_get_version());
+	return library_version;
+}
+
+void set_library_version(unsigned int version)
+{
+	library_version = version;
+}
+
+/*
+ * Whether a member of struct lxc_container must not be read: the library has allocated the struct, and one that is
+ * older than the member has put something else behind its end.
+ */
+static bool is_missing(unsigned int since)
+{
+	if (get_library_version() >= since)
+		return false;
+	errno = ENOSYS;
+	return true;
+}
+
+/* Of the thread that is in container_attach_python(). */
+static __thread bool attaches;
+static __thread bool holds_gil;
+static __thread bool is_forked;
+static __thread PyGILState_STATE gil;
+
+static void before_fork(void)
+{
+	if (!attaches)
+		return;
+	gil = PyGILState_Ensure();
+	PyOS_BeforeFork();
+	holds_gil = true;
+}
+
+static void after_fork_in_parent(void)
+{
+	if (!holds_gil)
+		return;
+	holds_gil = false;
+	PyOS_AfterFork_Parent();
+	PyGILState_Release(gil);
+}
+
+static void after_fork_in_child(void)
+{
+	if (!holds_gil)
+		return;
+	holds_gil = false;
+	PyOS_AfterFork_Child();
+	is_forked = true;
+	PyGILState_Release(gil);
+}
+
+static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
+static int handlers_error;
+
+static void install_handlers(void)
+{
+	handlers_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static int run_attached(void *payload)
+{
+	/* Without the handlers the interpreter is not usable: other threads' work is half done in it. */
+	if (!is_forked)
+		return 125;
+	return lxcffi_attached(payload);
+}
+
+int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_options_t *options,
+			    pid_t *attached_process)
+{
+	int result;
+
+	pthread_once(&handlers_once, install_handlers);
+	if (handlers_error != 0) {
+		errno = handlers_error;
+		return -1;
+	}
+	attaches = true;
+	result = c->attach(c, run_attached, payload, options, attached_process);
+	attaches = false;
+	return result;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the module has beside liblxc's own API. build_ffi.py hands this file to cffi without its directives.
+ */
+#ifndef LXCFFI_BINDING_H
+#define LXCFFI_BINDING_H
+
+/* A version as a number that compares: "5.0.2" is 0x050002; a tail is ignored, missing parts are 0. */
+unsigned int parse_version(const char *text);
+
+/* What container_NAME() takes for the version of the library: that of lxc_get_version(), unless it was set. */
+unsigned int get_library_version(void);
+void set_library_version(unsigned int version);
+
+/*
+ * c->attach() with lxcffi_attached(payload) as what runs in the container. All of liblxc's work is done without the
+ * GIL; at its fork the GIL is held and Python is told, as in os.fork(), so that the interpreter is whole in the child.
+ */
+int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_options_t *options,
+			    pid_t *attached_process);
+
+#endif
