@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
@@ -161,21 +162,46 @@ def attach_function(c: CData, function: Function, options: AttachOptions) -> int
     return _attach(lib.container_attach_python, c, (handle,), struct, kept)
 
 
+_lock = threading.RLock()
+"""Held by who gets a descriptor of a container's init from liblxc."""
+
+
+def init_pidfd(c: CData) -> int:
+    """c->init_pidfd()."""
+    with _lock:
+        descriptor: int = lib.container_init_pidfd(c)
+        return descriptor
+
+
+def _descriptors_like(reference: int) -> set[int]:
+    """The descriptors of this process that are the same open file as another one."""
+    numbers = {int(name) for name in os.listdir("/proc/self/fd")} - {reference}
+    return {number for number in numbers if lib.is_same_file(number, reference)}
+
+
 def _attach(attach: CData, c: CData, what: tuple[CData, ...], struct: CData, kept: list[CData]) -> int:
+    """Call c->attach(), and close the pidfd of the container's init that liblxc 5.0 leaves open in each call.
+
+    It gets it from the monitor, as c->init_pidfd() does: both are one open file, and what somebody else has opened
+    is another. A call that lasts as long as the process, with a terminal, is left alone.
+    """
     pid = ffi.new("pid_t *", -1)
-    result = attach(c, *what, struct, pid)
-    del kept
+    if struct.attach_flags & AttachFlag.TERMINAL:
+        result = attach(c, *what, struct, pid)
+        del kept
+        return pid[0] if result == 0 else -1
+    with _lock:
+        reference = lib.container_init_pidfd(c)
+        before = _descriptors_like(reference) if reference >= 0 else set()
+        result = attach(c, *what, struct, pid)
+        error = ffi.errno
+        del kept
+        if reference >= 0:
+            for number in _descriptors_like(reference) - before:
+                os.close(number)
+            os.close(reference)
+        ffi.errno = error
     return pid[0] if result == 0 else -1
-
-
-def attach_run_wait(c: CData, argv: Iterable[Text], options: AttachOptions) -> int:
-    """Have liblxc execute a command in the container and wait for it: its wait status, or -1."""
-    struct, kept = options_struct(options)
-    command = _command(argv, None, kept)
-    argv_of_c = ffi.cast("const char *const *", command.argv)
-    status: int = lib.container_attach_run_wait(c, struct, command.program, argv_of_c)
-    del kept
-    return status
 
 
 @ffi.def_extern()

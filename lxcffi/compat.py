@@ -47,7 +47,7 @@ def _string(value: str) -> bytes:
 def _words(words: Iterable[str]) -> tuple[CData, list[CData]]:
     words = tuple(words)
     if not all(isinstance(word, str) for word in words):
-        raise ValueError("Expected a string")  # noqa: TRY004 (as there)
+        raise ValueError("Expected a string")
     return _string_array(words)
 
 

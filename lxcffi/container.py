@@ -122,10 +122,9 @@ class Container(Handle):
         return bool(lib.container_may_control(self._pointer("may_control")))
 
     @property
-    def state(self) -> State:
-        """What the container is doing."""
-        state: State = decode(lib.container_state(self._pointer("state")))  # type: ignore[assignment]
-        return state
+    def state(self) -> str:
+        """What the container is doing: a State."""
+        return decode(lib.container_state(self._pointer("state")))
 
     @property
     def is_running(self) -> bool:
@@ -140,10 +139,15 @@ class Container(Handle):
 
     def init_pidfd(self) -> int:
         """A pidfd of the container's init, for the caller to close. Since liblxc 4.0.5."""
-        return self._descriptor("init_pidfd")
+        from . import attach
+
+        c = self._pointer("init_pidfd")
+        descriptor = attach.init_pidfd(c)
+        self._check(descriptor >= 0, "init_pidfd", "running")
+        return descriptor
 
     def devpts_fd(self) -> int:
-        """A descriptor of the container's devpts, for the caller to close. Since liblxc 4.0.5."""
+        """An O_PATH descriptor of the container's devpts, for the caller to close. Since liblxc 4.0.5."""
         return self._descriptor("devpts_fd")
 
     def seccomp_notify_fd(self) -> int:
@@ -298,7 +302,7 @@ class Container(Handle):
 
     def destroy(self, *, snapshots: bool = False) -> None:
         """Remove the container with its storage; with its snapshots, without which it cannot be removed else."""
-        if snapshots:
+        if snapshots and self.snapshot_list():  # without any it fails
             c = self._pointer("destroy_with_snapshots")
             self._check(lib.container_destroy_with_snapshots(c), "destroy_with_snapshots", "stopped")
         else:
@@ -448,13 +452,16 @@ class Container(Handle):
     def wait(self, *states: State, timeout: float | None = None) -> bool:
         """Wait until the container is in one of some states; False if it is not in time.
 
-        A state that lasts shorter may be missed. Signals have to wait too, without a timeout for ever.
+        0 is not waiting. A state that does not last may be missed. Signals have to wait too, without a timeout for
+        ever.
         """
         if not states:
             raise ValueError("no state to wait for")
         for state in states:
             if not state.replace("_", "").isalpha():
                 raise ValueError(f"unknown state {state!r}")
+        if timeout == 0:  # for liblxc that is for ever
+            return self.state in states
         c = self._pointer("wait")
         return bool(lib.container_wait(c, encode("|".join(states)), _seconds(timeout)))
 
@@ -488,18 +495,12 @@ class Container(Handle):
     def attach_wait(
         self, what: Iterable[Text] | Callable[[], int | None] | None = None, **options: Unpack[AttachOptions]
     ) -> int:
-        """attach(), and wait for the process: its exit status, or minus the signal that killed it."""
+        """attach(), and wait for the process: its exit status, or minus the signal that killed it.
+
+        A command as by the members attach_run_wait and attach_run_waitl, but that signals are handled meanwhile.
+        """
         pid = self.attach(what, **options)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-    def attach_run_wait(self, argv: Iterable[Text], **options: Unpack[AttachOptions]) -> int:
-        """attach_wait() of a command with all of it, the waiting too, in liblxc: signals have to wait."""
-        from . import attach
-
-        c = self._pointer("attach_run_wait")
-        status = attach.attach_run_wait(c, argv, options)
-        self._check(status >= 0, "attach_run_wait", "running", kind=AttachError)
-        return os.waitstatus_to_exitcode(status)
 
     # Terminals
 

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "binding.h"
 
@@ -119,4 +122,11 @@ int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_o
 	result = c->attach(c, run_attached, payload, options, attached_process);
 	attaches = false;
 	return result;
+}
+
+bool is_same_file(int one, int other)
+{
+	pid_t pid = getpid();
+
+	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0;
 }

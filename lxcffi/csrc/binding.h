@@ -19,4 +19,7 @@ void set_library_version(unsigned int version);
 int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_options_t *options,
 			    pid_t *attached_process);
 
+/* Whether two descriptors of this process are one open file, by kcmp(2); not if the kernel does not say. */
+bool is_same_file(int one, int other);
+
 #endif
