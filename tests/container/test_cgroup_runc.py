@@ -272,8 +272,9 @@ def outcome(runtime: Runtime, bundle: Bundle, resources: Json, changes: Json | N
         path = bundle.file("changes.json", json.dumps(changes))
         runtime.call("update", "--resources", path, identity).ok()
         found.append(settings(pid))
-    runtime.call("delete", "--force", identity).ok()
-    process.reap(pid)
+    runtime.call("kill", identity, "KILL").ok()
+    process.reap(pid)  # runc leaves a cgroup in which a process dies slowly
+    runtime.call("delete", identity).ok()
     return found
 
 
