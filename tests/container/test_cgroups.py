@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,23 @@ def test_cgroup_of_another_container_is_refused(bundle: Bundle) -> None:
     assert first.status() == "running"
     assert set(cgroup.paths(first.pid).values()) == {path}
     assert result.returncode == 1, "a cgroup in use was taken"
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.lxcri_only("where it is killed is where lxcri makes its cgroups")
+def test_a_killed_create_is_not_deleted_with_another_container(bundle: Bundle) -> None:
+    """Before it could see that the cgroup is in use."""
+    bundle.linux["cgroupsPath"] = f"/{bundle.runtime.new_id()}"
+    first = bundle.container("/bin/sleep", "100").up()
+    for nth in range(1, 5):
+        identity = bundle.runtime.new_id()
+        inject = ["-e", "trace=mkdir", "-e", f"inject=mkdir:signal=KILL:when={nth}"]
+        bundle.runtime.call(
+            "create", "--bundle", bundle.path, identity, wrapper=["strace", "-qq", "-o", "/dev/null", *inject]
+        )
+        bundle.runtime.call("delete", "--force", identity).ok()
+        assert first.status() == "running", nth
+        assert set(cgroup.paths(first.pid).values()) == {bundle.linux["cgroupsPath"]}
 
 
 def test_children_of_the_process_are_in_the_cgroup(bundle: Bundle) -> None:
