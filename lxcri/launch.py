@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup.layout import Layout
     from .cgroup.systemd import Systemd
+    from .cgroup.unit import Unit
     from .context import Context
     from .plan import Plan
     from .resctrl import Group
@@ -105,10 +106,8 @@ class Launch:
             path = self._connect_to_systemd() + self.plan.host.cgroups_path
             self._record(self._intended_cgroup(path))  # from here on `delete` knows what to remove if we are killed
             self.cgroup = Cgroup.make(self.layout, path, self.state.id, writes)
-            if self.plan.host.unit is not None:
-                self.state.unit = f"{self.plan.host.unit.instance} {self.plan.host.unit.name}"
             self.cgroup.filtered = self.plan.host.device_filter is not None
-            self._record(self.cgroup)
+            self._record(self.cgroup, self.plan.host.unit)
             self._make_resctrl_group()
             listener = self._listen()
             sources = [t.source or self.cgroup.dirs[t.cgroup] for t in self.plan.host.trees]
@@ -214,10 +213,11 @@ class Launch:
         missing = {name: path for name, path in dirs.items() if not os.path.lexists(path)}
         return Cgroup(missing, list(missing.values()))
 
-    def _record(self, cgroup: Cgroup) -> None:
-        lines = cgroup.record()
-        if self.state.cgroup != lines:
-            self.state.cgroup = lines
+    def _record(self, cgroup: Cgroup, unit: Unit | None = None) -> None:
+        """Save what `delete` has to remove. A unit before its cgroup was found unused may be that of another."""
+        found = cgroup.record(), f"{unit.instance} {unit.name}" if unit else ""
+        if found != (self.state.cgroup, self.state.unit):
+            self.state.cgroup, self.state.unit = found
             self.entry.save(self.state)
 
     def _make_resctrl_group(self) -> None:
@@ -369,12 +369,12 @@ class Launch:
         unit = self.plan.host.unit
         if unit is None or self._systemd is None:
             return True
-        from .cgroup.systemd import check_place
+        from .cgroup.systemd import MANAGED, check_place
 
         assert self.cgroup is not None
         self._systemd.start(unit, pids)
-        self.cgroup.keep_parents()
-        self._record(self.cgroup)
+        self.cgroup.keep_parents(MANAGED)
+        self._record(self.cgroup, unit)
         if unit.is_slice:
             return True
         for pid in pids:

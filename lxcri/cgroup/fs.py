@@ -188,10 +188,13 @@ class Cgroup:
         if needed and layout.unified and UNIFIED in self.dirs:
             _hand_down(needed, layout.unified, self.dirs[UNIFIED])
 
-    def keep_parents(self) -> None:
-        """Let the parents that we made stay: they are somebody else's by now."""
+    def keep_parents(self, controllers: Iterable[str]) -> None:
+        """Let the parents that we made in these hierarchies stay: they are somebody else's by now."""
         leaves = set(self.dirs.values())
-        self.made = [path for path in self.made if path in leaves]
+        theirs = [self.dirs[name] for name in controllers if name in self.dirs]
+        self.made = [
+            path for path in self.made if path in leaves or not any(leaf.startswith(path + "/") for leaf in theirs)
+        ]
 
     def place(self, pid: int, *, beside: int | None = None) -> None:
         """

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BOOTED = "/run/systemd/system"  # sd_booted(3)
 
+MANAGED = (UNIFIED, "name=systemd", "cpu", "cpuacct", "blkio", "memory", "devices", "pids")
+"""The hierarchies in which systemd makes and removes the cgroups of slices."""
+
 NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"

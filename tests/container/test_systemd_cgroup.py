@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup
+from oci import cgroup, process
 from oci.systemd import FakeSystemd, move
 
 if TYPE_CHECKING:
@@ -263,3 +263,31 @@ def test_without_the_option(systemd: FakeSystemd, container: Container) -> None:
         container.create(wrapper=wrapper)
         assert "libsystemd" not in trace.read()
     assert systemd.calls == []
+
+
+def test_slices_of_other_hierarchies(systemd: FakeSystemd, container: Container) -> None:
+    """systemd keeps slices in its own hierarchies alone: in the others what create made goes with the container."""
+    if cgroup.is_v2():
+        pytest.skip("there is but one hierarchy")
+    container.bundle.linux["cgroupsPath"] = f"{container.id.replace('-', '')}.slice:x:{container.id}"
+    container.create(options=DRIVER)
+    freezer, own = (os.path.dirname(cgroup.directory(container.pid, name)) for name in ("freezer", "pids"))
+    container.delete("--force").ok()
+    container.wait()
+    assert not os.path.exists(freezer)
+    assert os.path.exists(own)
+    for point in set(cgroup.mounts().values()):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(f"{point}/{os.path.basename(own)}")
+
+
+def test_record_of_the_unit(systemd: FakeSystemd, container: Container) -> None:
+    """Who is killed while systemd works leaves a container whose unit `delete` ends."""
+    systemd.results = [None]
+    container.bundle.write()
+    command = container.runtime.spawn("create", "--bundle", container.bundle.path, container.id, options=DRIVER)
+    process.wait_for(lambda: bool(systemd.calls), "the call")
+    command.kill()
+    command.wait()
+    container.delete("--force").ok()
+    assert systemd.members() == ["StartTransientUnit", "StopUnit", "ResetFailedUnit"]

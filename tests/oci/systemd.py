@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -167,7 +168,7 @@ class FakeSystemd:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(ConnectionError):  # of who was killed
                 self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
