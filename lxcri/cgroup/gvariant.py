@@ -49,8 +49,13 @@ def parse(text: str) -> tuple[str, Any]:
     A number without a type is an int32, or, with a point or an exponent, a double. Raises ValueError with the
     reason; dictionaries, maybes and variants are not understood.
     """
-    parser = _Parser(text)
-    signature, value = parser.value(None)
+    try:
+        parser = _Parser(text)
+        signature, value = parser.value(None)
+    except OverflowError as e:
+        raise ValueError(str(e)) from None
+    except RecursionError:
+        raise ValueError("too deep") from None
     if parser.kind:
         raise ValueError(f'"{parser.lexeme}" is too much')
     return signature, value
@@ -95,7 +100,7 @@ class _Parser:
         if kind == "word" and lexeme in ("true", "false"):
             return _typed("b", "b", wanted, lexeme == "true")
         if kind == "string":
-            return _typed("s", "sog", wanted, ESCAPE.sub(_unescape, lexeme[1:-1]))
+            return _typed("s", "sog", wanted, _string(lexeme[1:-1]))
         if kind == "number":
             return _number(lexeme, wanted)
         raise ValueError(f'"{lexeme}" is not understood')
@@ -140,6 +145,15 @@ def _typed(own: str, possible: str, wanted: str | None, value: Any) -> tuple[str
     if signature == "" or signature not in possible:
         raise ValueError(f"{value!r} where {signature or 'nothing'} belongs")
     return signature, value
+
+
+def _string(text: str) -> str:
+    """The text without escapes; raises ValueError for what D-Bus cannot carry."""
+    found = ESCAPE.sub(_unescape, text)
+    if "\0" in found:
+        raise ValueError("a NUL in a string")
+    found.encode()  # UnicodeEncodeError is a ValueError
+    return found
 
 
 def _number(lexeme: str, wanted: str | None) -> tuple[str, Any]:

@@ -33,6 +33,7 @@ SECOND = 1_000_000  # microseconds
 QUOTA_STEP = SECOND // 100  # the units' files, which a reload reads, have whole percents of a CPU
 CPU_PERIOD = 100_000  # microseconds; the kernel's own
 WEIGHT_IDLE = 0  # CPUWeight=idle, since systemd 252
+NUMBERS_MAX = 65536  # of CPUs and of nodes, far more than any kernel has
 SUFFIXES = {letter: 1024**power for power, letter in enumerate("kmgtpe", 1)}
 
 
@@ -177,11 +178,19 @@ def _quota(write: Write) -> "Iterator[UnitProperty]":
 
 
 def quota_properties(quota: str, period: str) -> "Iterator[UnitProperty]":
-    """The properties for a quota in a period, in microseconds; the quota may be unlimited, the period absent."""
+    """
+    The properties for a quota in a period, in microseconds; the quota may be unlimited, the period absent.
+
+    Raises ValueError.
+    """
     microseconds = int(period or CPU_PERIOD)
     per_second = _amount(quota)
+    if not 0 < microseconds < INFINITY:
+        raise ValueError(period)
     if per_second != INFINITY:
         per_second = -(-per_second * SECOND // (microseconds * QUOTA_STEP)) * QUOTA_STEP
+        if per_second >= INFINITY:
+            raise ValueError(quota)
     yield UnitProperty("CPUQuotaPerSecUSec", "t", per_second)
     yield UnitProperty("CPUQuotaPeriodUSec", "t", microseconds)
 
@@ -195,7 +204,7 @@ def _io_weight(write: Write) -> "Iterator[UnitProperty]":
     """In terms of io.weight: systemd itself converts it for io.bfq.weight."""
     value = (write.otherwise or ("", write.value))[1].removeprefix("default ")
     if " " not in value:  # otherwise it is a device's
-        yield UnitProperty("IOWeight", "t", int(value))
+        yield UnitProperty("IOWeight", "t", _amount(value))
 
 
 def _cpus(name: str) -> "Callable[[Write], Iterator[UnitProperty]]":
@@ -210,7 +219,10 @@ def mask(numbers: str) -> list[int]:
     bits = 0
     for part in numbers.strip().split(",") if numbers.strip() else ():
         first, _, last = part.partition("-")
-        bits |= (1 << (int(last or first) + 1)) - (1 << int(first))
+        start, end = int(first), int(last or first) + 1
+        if not start < end <= NUMBERS_MAX:
+            raise ValueError(part)
+        bits |= (1 << end) - (1 << start)
     return list(bits.to_bytes((bits.bit_length() + 7) // 8, "little"))
 
 
@@ -258,7 +270,11 @@ def limits(writes: "Iterable[Write]") -> list[UnitProperty]:
                 raise Error(f'{write.property}: "{write.value}" is not understood, as a property of a unit') from None
     if quota:
         us, period = (quota.get(file, "") for file in CPU_QUOTA_FILES)
-        found.update({p.name: p for p in quota_properties(us or "-1", period)})
+        try:
+            found.update({p.name: p for p in quota_properties(us or "-1", period)})
+        except ValueError:
+            what = f"{us} microseconds in {period or CPU_PERIOD}"
+            raise Error(f"linux.resources.cpu: {what} is not understood, as a property of a unit") from None
     return list(found.values())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -25,8 +26,11 @@ with atheris.instrument_imports(include=["lxcri"]):
 from oci.compiling import HYBRID, NONE, V1, V2, Json, check_plan, program_of
 
 from fuzz.corpus import configs
+from lxcri._libsystemd import ffi
 from lxcri.bundle import check_version
+from lxcri.cgroup.systemd import BASIC, complete_types
 from lxcri.compile.process import unique_environment
+from lxcri.compile.request import ALL_SHOWN
 from lxcri.context import Context
 from lxcri.errors import Error
 from lxcri.plan import Plan
@@ -135,6 +139,8 @@ def varied(value: Any, chance: random.Random) -> Any:
     value = json.loads(json.dumps(value))
     if chance.random() < 0.7:
         return value
+    if isinstance(value, str) and chance.random() < 0.3:
+        return re.sub(r"\d+", str(chance.choice([v for v in ODD if type(v) is int])), value, count=1)
     if isinstance(value, str):
         at = chance.randint(0, len(value))
         odd = chance.choice([v for v in ODD if isinstance(v, str)])
@@ -193,6 +199,7 @@ def surroundings(data: bytes) -> tuple[lxcri.compile.Request, lxcri.compile.Host
         listen_fds=chance.choice([0, 0, 1]),
         notify=not mostly(),
         session_keyring=mostly(),
+        systemd=chance.choice(["", "", "system", "user"]),
         apparmor=mostly(),
         capabilities=mostly(),
         cgroup_devices=mostly(),
@@ -202,7 +209,10 @@ def surroundings(data: bytes) -> tuple[lxcri.compile.Request, lxcri.compile.Host
         layout=chance.choice([V1, HYBRID, V2, NONE]),
         capabilities=chance.choice([(1 << 41) - 1, 0]),
         lsm=("apparmor", "selinux") if mostly() else (),
+        shown=chance.choice([None, V1, NONE]),
         user_namespace=not mostly(),
+        renamed=chance.choice([None, ((1000, 0), (1000, 0))]),
+        owned=chance.choice([ALL_SHOWN, ()]),
         joined_ids=chance.choice([("", ""), ("0 100000 65536\n", "0 100000 65536\n")]),
         empty_proc=chance.choice(["", "mnt"]),
     )
@@ -243,6 +253,20 @@ def complete(plan: Plan) -> bytes | None:
         raise
 
 
+def check_marshalling(signature: str, value: Any) -> None:
+    """Raise what is raised where a property of a unit is put into a message of D-Bus."""
+    if signature[0] == "a":
+        for item in value:
+            check_marshalling(signature[1:], item)
+    elif signature[0] == "(":
+        for part, item in zip(complete_types(signature[1:-1]), value, strict=True):
+            check_marshalling(part, item)
+    elif signature in BASIC:
+        ffi.new(BASIC[signature], value)
+    else:
+        ffi.new("char[]", value.encode("utf-8", "surrogateescape"))
+
+
 def try_one(data: bytes, reader: Reader) -> None:
     """Raise what is a finding."""
     found = compiled(data)
@@ -252,8 +276,10 @@ def try_one(data: bytes, reader: Reader) -> None:
         assert error, "an error without a text"
         return
     check_plan(plan)
-    for one in (program_of(plan), program_of(execution), complete(plan)):
-        assert one is None or reader.accepts(one), "the helper refuses the program"
+    for one in plan.host.unit.properties if plan.host.unit else ():
+        check_marshalling(one.signature, one.value)
+    for program in (program_of(plan), program_of(execution), complete(plan)):
+        assert program is None or reader.accepts(program), "the helper refuses the program"
 
 
 def main() -> None:

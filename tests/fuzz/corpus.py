@@ -23,6 +23,19 @@ from lxcri.verbs.spec import make_rootless, starting_point
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SAMPLES = os.path.join(os.path.dirname(CHECKOUT), "shared/samples")
 
+GVARIANTS = (
+    "'text'",
+    '"\\u00fc"',
+    "true",
+    "uint64 0x7f",
+    "@at [1, 2]",
+    "[('a', 1.5e3), ('b', .5)]",
+    "byte 255",
+    "@a(sv) []",
+    "objectpath '/a'",
+)
+"""Texts of properties of systemd's units."""
+
 Program = dict[str, list[Instruction]]
 
 KINDS = dict(OPERATIONS)
@@ -43,6 +56,13 @@ def configs() -> list[Json]:
             found.append(config)
     rows = [row for rows in ROWS.values() for row in rows.values()]
     found.extend(merged(MINIMAL, merged(row.base or {}, row.config)) for row in rows if row.config is not None)
+    found.extend(
+        merged(MINIMAL, {"annotations": {"org.systemd.property.X": text}, "linux": {"cgroupsPath": path}})
+        for text in GVARIANTS
+        for path in ("", "a-b.slice:c:d", ":c:d.slice")
+    )
+    unified = {"cpu.max": "1 2", "cpuset.cpus": "0-3,5", "io.weight": "default 7", "memory.max": "64M", "cpu.idle": "1"}
+    found.extend(merged(MINIMAL, {"linux": {"resources": {"unified": {key: value}}}}) for key, value in unified.items())
     return [config for i, config in enumerate(found) if config not in found[:i]]
 
 

@@ -276,7 +276,8 @@ def test_gvariant(text: str, signature: str, value: Any) -> None:
     "text",
     ["", "[]", "[1, 'a']", "[1, 2", "(1", "uint32 -1", "byte 256", "int32 2147483648", "@(ss) ('a',)", "@as ['a', 1]",
      "'a' 'b'", "{'a': 1}", "<1>", "nothing", "uint64 'a'", "uint32 1.5", "boolean 1", "@ 1", "'open", "uint64",
-     "@a(s ('a',)", "@s uint32 1"],
+     "@a(s ('a',)", "@s uint32 1", "'\\Uffffffff'", "'\\ud800'", "'\\u0000'", "[" * 100_000, "1" * 5000,
+     "double 0x" + "f" * 500],
 )  # fmt: skip
 def test_no_gvariant(text: str) -> None:
     with pytest.raises(ValueError):
@@ -288,6 +289,28 @@ def test_no_gvariant(text: str) -> None:
 )
 def test_mask(numbers: str, bytes_: list[int]) -> None:
     assert unit.mask(numbers) == bytes_
+
+
+@pytest.mark.parametrize("numbers", ["5-1", "0-99999999999999999999", "0-65536", "-1", "a", "0,,1", "1-2-3"])
+def test_no_mask(numbers: str) -> None:
+    """It is for the kernel to say what it has; that the list is one is said here."""
+    with pytest.raises(ValueError):
+        unit.mask(numbers)
+
+
+@pytest.mark.parametrize(
+    ("file", "value"),
+    [("cpu.max", "1 0"), ("cpu.max", f"1 {2**64}"), ("cpu.max", f"{2**63} 1"), ("io.weight", "-2"),
+     ("io.weight", str(2**64)), ("cpuset.cpus", "5-1")],
+)  # fmt: skip
+def test_numbers_that_no_property_holds(file: str, value: str) -> None:
+    found = refusal(resources(unified={file: value}), systemd="system", layout=V2)
+    assert found == f'linux.resources.unified["{file}"]: "{value}" is not understood, as a property of a unit'
+
+
+def test_a_quota_that_no_property_holds() -> None:
+    found = refusal(resources(cpu={"quota": 2**63 - 1, "period": 1}), systemd="system", layout=V1)
+    assert found.startswith(f"linux.resources.cpu: {2**63 - 1} microseconds in 1 is not understood")
 
 
 def test_root_slice_is_no_parent_in_a_path() -> None:
