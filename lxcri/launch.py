@@ -15,7 +15,7 @@ from .hooks import run_outside
 from .procfs import parent_pid
 from .sealed import sealed_memory
 from .starter import KILLED, Orders
-from .state import boot_id, oci_state_json, process_start_time, wait_exit
+from .state import oci_state_json, process_start_time, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class Launch:
         start_time = process_start_time(pid)
         if start_time is None:
             raise Error(KILLED)
-        self.state.pid, self.state.start_time, self.state.boot_id = pid, start_time, boot_id()
+        self.state.pid, self.state.start_time = pid, start_time
         self.entry.write("state.json", oci_state_json(self.state, "creating", pid) + b"\n")
 
     def _place(self, *pids: int) -> None:

@@ -148,6 +148,7 @@ _TEXT_KEYS = (
 _LIST_KEYS = ("cgroup", "resctrl")
 _NUMBER_KEYS = ("pid", "start_time")
 _BOOLEAN_KEYS = ("poststart", "poststop")
+_PID_MAX = 2**31 - 1
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -187,6 +188,8 @@ def parse(data: bytes) -> State:
     for key in (*_TEXT_KEYS, *_NUMBER_KEYS, *_BOOLEAN_KEYS):
         if key not in values:
             raise ValueError(f'"{key}" is missing')
+    if values["pid"] > _PID_MAX:
+        raise ValueError(f'"pid": {values["pid"]} is none')
     return State(**values)
 
 
@@ -242,15 +245,27 @@ class Entry:
 
     @classmethod
     def open(cls, root: str, id: str) -> Entry:
-        """Open the directory of a container; raises Error if there is none."""
+        """
+        Open the directory of a container; raises Error if there is none.
+
+        Nor may it be another user's: what is in it tells us whom to kill, what to remove, and which hooks to run.
+        """
         validate_id(id)
         path = f"{root}/{id}"
         try:
-            return cls(root, id, posix.open(path, _OPEN_DIRECTORY))
+            entry = cls(root, id, posix.open(path, _OPEN_DIRECTORY))
         except FileNotFoundError:
             raise NotFoundError(f'container "{id}" does not exist') from None
         except OSError as e:
             raise Error(f'container "{id}": {path}: {reason(e)}') from e
+        entry._check_owner()
+        return entry
+
+    def _check_owner(self) -> None:
+        owner = posix.fstat(self.fd).st_uid
+        if owner != posix.geteuid():
+            self.close()
+            raise Error(f'container "{self.id}": {self.path}: belongs to another user, {owner}')
 
     def __enter__(self) -> Self:
         return self
@@ -290,6 +305,7 @@ class Entry:
                 continue
             entry._name = name
             try:
+                entry._check_owner()
                 entry.lock(0)
             except Error:  # its `delete` lives, or has just finished
                 entry.close()
@@ -488,6 +504,11 @@ def boot_id() -> str:
         posix.close(fd)
 
 
+def is_of_this_boot(state: State) -> bool:
+    """Whether the machine was not started anew since: if it was, no process, cgroup or mount is the container's."""
+    return not state.boot_id or state.boot_id == boot_id()
+
+
 def process_start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None if it is gone or a zombie."""
     stat = _process_stat(pid)
@@ -521,7 +542,7 @@ def open_init(state: State) -> int | None:
     A process that took over the pid is not init: the start time is compared after the pidfd pins the process.
     A zombie is dead, whether its parent has waited for it or not, unless other threads of it still run.
     """
-    if state.pid <= 0 or (state.boot_id and state.boot_id != boot_id()):
+    if state.pid <= 0 or not is_of_this_boot(state):
         return None
     try:
         pidfd = posix.pidfd_open(state.pid)

@@ -494,9 +494,11 @@ class Cgroup:
 
     @classmethod
     def from_record(cls, lines: Iterable[str]) -> Cgroup:
-        """The cgroup of an existing container."""
+        """The cgroup of an existing container; raises Error."""
         cgroup = cls({})
         for line in lines:
+            if line.count(" ") < 2:
+                raise Error(f'"{line}" is not the record of a cgroup')
             origin, names, path = line.split(" ", 2)
             if origin in ("made", "parent"):
                 cgroup.made.append(path)

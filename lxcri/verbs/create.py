@@ -9,7 +9,7 @@ import time
 from .. import notify
 from ..errors import Error, reason
 from ..starter import Starter
-from ..state import CONFIG_FILE_ANNOTATION, Entry, State
+from ..state import CONFIG_FILE_ANNOTATION, Entry, State, boot_id
 
 # What reads the spec is imported once the starter is on its way.
 
@@ -100,6 +100,7 @@ def create(
         pid=0,
         start_time=0,
         created=now(),
+        boot_id=boot_id(),
         owner=creator,
         annotations=msgspec.json.encode(annotations).decode(),
         config_file=f"{entry.path}/config",

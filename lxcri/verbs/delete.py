@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from ..errors import Error
-from ..state import Entry, NotFoundError, open_init, status, wait_exit
+from ..state import Entry, NotFoundError, is_of_this_boot, open_init, status, wait_exit
 from .kill import SIGKILL, signal_init
 
 TYPE_CHECKING = False
@@ -63,7 +63,8 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
         entry.remove()
         return
     kill_init(state)
-    if state.cgroup:
+    still_ours = is_of_this_boot(state)
+    if state.cgroup and still_ours:
         from ..cgroup.fs import Cgroup
 
         cgroup = Cgroup.from_record(state.cgroup)
@@ -73,7 +74,7 @@ def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
 
             stop_unit(state.unit)
         cgroup.remove(parents=True)
-    if state.resctrl:
+    if state.resctrl and still_ours:
         from ..resctrl import remove
 
         remove(state.resctrl)
