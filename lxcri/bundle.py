@@ -70,6 +70,7 @@ def load_bundle(
     if spec.root is None:
         raise Error("root: missing")
     configuration = load_configuration(ctx.config)
+    ctx.timeout = configuration.timeout
     spec.hooks = merge_hooks(configuration.hooks, spec.hooks)
     if spec.process is not None:
         spec.process.env = unique_environment(spec.process.env)
@@ -91,9 +92,11 @@ def load_bundle(
 
 def load_execution(ctx: Context, entry: Entry, state: State, preserve_fds: int) -> Request:
     """The request for another process in a container; no LISTEN_FDS, as it has a pid that nobody knows yet."""
+    configuration = load_configuration(ctx.config)
+    ctx.timeout = configuration.timeout
     return make_request(
         ctx,
-        load_configuration(ctx.config),
+        configuration,
         id=state.id,
         bundle=state.bundle,
         rootfs=state.rootfs,

@@ -55,6 +55,15 @@ def send_state(connection: _socket.socket, kind: bytes, state: bytes) -> None:
         posix.close(fd)
 
 
+def set_send_timeout(connection: _socket.socket, seconds: float) -> None:
+    """Have connect(2) and sendmsg(2) give up after this time, with EAGAIN (socket(7), SO_SNDTIMEO)."""
+    from sys import byteorder
+
+    whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
+    timeval = whole.to_bytes(8, byteorder) + part.to_bytes(8, byteorder)
+    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+
+
 class ClosedError(Exception):
     """The other end is gone."""
 

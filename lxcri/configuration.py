@@ -3,8 +3,11 @@
 {"seccomp": false, "hooks": {"createRuntime": [{"path": "/usr/local/bin/audit"}]}}
 """
 
+from typing import Annotated
+
 import msgspec
 
+from .context import TIMEOUT
 from .errors import Error, reason
 from .spec import Hooks, decode
 
@@ -15,6 +18,8 @@ class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     Args:
         apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
         hooks: run for every container, before those of its spec.
+        timeout: seconds that liblxc gets to start init, and whoever listens on a socket that we connect to, to take
+            the connection.
     """
 
     apparmor: bool = True
@@ -22,6 +27,7 @@ class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     cgroup_devices: bool = True
     seccomp: bool = True
     hooks: Hooks | None = None
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = TIMEOUT
 
 
 def load_configuration(path: str) -> Configuration:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .rootless import Outside
 
 ROOT = "/run/lxcri"
+TIMEOUT = 60.0
 
 
 class Context:
@@ -26,6 +27,7 @@ class Context:
     rootless: whether missing permissions for cgroups are no error; None: as the circumstances demand
     apparmor, capabilities, cgroup_devices, seccomp: switches; None: not given on the command line
     outside: a process in the caller's namespaces, once this one has left them
+    timeout: seconds that others get, which the configuration may change
     """
 
     __slots__ = (
@@ -40,6 +42,7 @@ class Context:
         "rootless",
         "seccomp",
         "systemd_cgroup",
+        "timeout",
         "verb",
     )
 
@@ -70,6 +73,7 @@ class Context:
         self.cgroup_devices = cgroup_devices
         self.seccomp = seccomp
         self.outside: Outside | None = None
+        self.timeout = TIMEOUT
 
     @classmethod
     def from_options(cls, verb: str, options: Values) -> Context:

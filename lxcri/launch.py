@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
-HELLO_SECONDS = 60.0
-"""How long liblxc may take until the helper runs."""
 GLANCE_SECONDS = 0.25
 """After which to look, and look again, whether liblxc waits for a child that is dead: in the middle of some of their
 handshakes it does so for ever."""
@@ -319,7 +317,7 @@ class Launch:
     def _guide(self, descriptors: list[int]) -> None:
         """The conversation with the helper, until it is ready."""
         if self.plan.host.pre_pivot:
-            hook = self._expect_of_liblxc(HOOK, HELLO_SECONDS)
+            hook = self._expect_of_liblxc(HOOK, self.ctx.timeout)
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
             self._meet(parent_pid(hook))
@@ -329,7 +327,7 @@ class Launch:
             self._channel.send_state(CONTINUE, oci_state_json(self.state, "creating", self.state.pid))
             self._expect_of_liblxc(HELLO)  # createContainer hooks have time-outs of their own
         else:
-            self._meet(self._expect_of_liblxc(HELLO, HELLO_SECONDS))
+            self._meet(self._expect_of_liblxc(HELLO, self.ctx.timeout))
         self._channel.send_descriptors(descriptors)
         if not self.plan.host.pre_pivot:
             self._place(self.state.pid)
@@ -414,8 +412,8 @@ class Launch:
                 return pid
             except TimeoutError:
                 glances += 1
-            if glances * GLANCE_SECONDS == seconds:
-                raise Error(f"liblxc did not start the container within {seconds:.0f} seconds")
+            if 0 < seconds <= glances * GLANCE_SECONDS:
+                raise Error(f"liblxc did not start the container within {seconds:g} seconds")
             before, dead = dead, {child for child in self._starter.children() if process_start_time(child) is None}
             if before & dead:
                 raise Error(KILLED)

@@ -9,6 +9,8 @@ import os
 import time
 
 from . import linux
+from .channel import set_send_timeout
+from .context import TIMEOUT
 from .errors import Error, reason
 from .spec import encode
 from .spec.state import ContainerProcessState, State
@@ -74,6 +76,7 @@ def _send(container: state.State, status: str, pid: int, listener: int) -> None:
         state=oci_state,
     )
     agent = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    set_send_timeout(agent, TIMEOUT)
     try:
         agent.connect(container.listener_path)
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, byteorder))]

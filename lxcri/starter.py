@@ -15,7 +15,7 @@ from . import linux
 from .cgroup.fs import warm
 from .cgroup.layout import detect
 from .channel import Channel
-from .errors import Error
+from .errors import Error, reason
 from .sealed import open_helper
 
 TYPE_CHECKING = False
@@ -255,7 +255,9 @@ class Starter:
             from lxcffi import LxcError
 
             if not isinstance(e, LxcError):
-                self.channel.send_failure(str(e) if isinstance(e, Error) else f"starter: {e}")
+                self.channel.send_failure(
+                    f"liblxc could not be started: {reason(e)}" if isinstance(e, OSError) else str(e)
+                )
         finally:
             posix._exit(1)  # noqa: SLF001 (its documented name)
 

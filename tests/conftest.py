@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--faults", type=int, default=20, help="points that the test of faults tries of each verb")
     parser.addoption("--fault-seed", type=int, default=1, help="chooses those points")
-    parser.addoption("--containers", type=int, default=60, help="containers that the test of load has at once")
+    parser.addoption("--containers", type=int, default=30, help="containers that the test of load has at once")
     parser.addoption("--cycles", type=int, default=500, help="containers that the endurance test creates and deletes")
 
 

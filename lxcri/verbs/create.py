@@ -7,6 +7,7 @@ import os
 import time
 
 from .. import notify
+from ..channel import set_send_timeout
 from ..errors import Error, reason
 from ..starter import Starter
 from ..state import CONFIG_FILE_ANNOTATION, Entry, State, boot_id
@@ -41,8 +42,9 @@ def run(
     check_preserved(preserve_fds + notify.listen_fds())  # before we open any
     console = None
     with Entry.claim(ctx.root, id) as entry:
-        starter = Starter(id, entry)
+        starter = None
         try:
+            starter = Starter(id, entry)
             from ..bundle import load_bundle
 
             spec, request = load_bundle(
@@ -53,12 +55,13 @@ def run(
                 preserve_fds=preserve_fds,
                 session_keyring=not no_new_keyring,
             )
-            console = connect_console(spec, console_socket)
+            console = connect_console(ctx, spec, console_socket)
             create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
         except LeftoverError:
             raise
         except BaseException:
-            starter.discard()
+            if starter:
+                starter.discard()
             entry.remove()
             raise
         finally:
@@ -119,7 +122,7 @@ def create(
         if pid_file:
             write_pid_file(pid_file, state.pid)
         if pidfd_socket:
-            send_pidfd(pidfd_socket, launch.pidfd)
+            send_pidfd(ctx, pidfd_socket, launch.pidfd)
         launch.commit()
     except BaseException as e:
         try:
@@ -175,36 +178,40 @@ def check_preserved(count: int) -> None:
             raise Error(f"--preserve-fds {count}: descriptor {fd} is not open") from None
 
 
-def connect_console(spec: Spec, path: str | None) -> _socket.socket | None:
+def connect_console(ctx: Context, spec: Spec, path: str | None) -> _socket.socket | None:
     """The socket to send the terminal's master over, where the container has a terminal; raises Error."""
     terminal = spec.process is not None and spec.process.terminal
     if terminal and not path:
         raise Error("process.terminal: cannot allocate a terminal without a console socket (--console-socket)")
     if path and not terminal:
         raise Error("process.terminal: cannot use a console socket without a terminal")
-    return connect(path, "--console-socket") if path else None
+    return connect(ctx, path, "--console-socket") if path else None
 
 
-def connect(path: str, option: str) -> _socket.socket:
-    """A connection to the unix socket at path, however long that is; raises Error."""
+def connect(ctx: Context, path: str, option: str) -> _socket.socket:
+    """A connection to the unix socket at path, however long that is; raises Error, after a time too."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    set_send_timeout(connection, ctx.timeout)
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             connection.connect(f"/proc/self/fd/{fd}")
         finally:
             os.close(fd)
+    except BlockingIOError:  # more connections wait than its queue holds, and nobody takes any
+        connection.close()
+        raise Error(f"{option} {path}: nobody took the connection within {ctx.timeout:g} seconds") from None
     except OSError as e:
         connection.close()
         raise Error(f"{option} {path}: {reason(e)}") from e
     return connection
 
 
-def send_pidfd(path: str, pidfd: int) -> None:
+def send_pidfd(ctx: Context, path: str, pidfd: int) -> None:
     """Send a pidfd of init over the unix socket at path; raises Error."""
     from sys import byteorder
 
-    connection = connect(path, "--pidfd-socket")
+    connection = connect(ctx, path, "--pidfd-socket")
     try:
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(4, byteorder))]
         connection.sendmsg([b"pidfd"], control)

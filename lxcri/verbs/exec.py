@@ -78,7 +78,7 @@ def run(
         plan = compile_execution(spec, request, gather_host(spec, request))
         for warning in plan.warnings:
             ctx.log.warn(warning)
-        console = terminal.socket if terminal else connect_console(spec, console_socket)
+        console = terminal.socket if terminal else connect_console(ctx, spec, console_socket)
         signals = None
         if not detach:
             from ..foreground import Signals
@@ -92,7 +92,7 @@ def run(
             if pid_file:
                 write_pid_file(pid_file, execution.pid)
             if pidfd_socket:
-                send_pidfd(pidfd_socket, pidfd)
+                send_pidfd(ctx, pidfd_socket, pidfd)
         except BaseException:
             execution.end()  # its caller would never know of it
             raise

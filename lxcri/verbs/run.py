@@ -42,8 +42,9 @@ def run(
     signals = None
     with Entry.claim(ctx.root, id) as entry:
         state = None
-        starter = Starter(id, entry)
+        starter = None
         try:
+            starter = Starter(id, entry)
             from ..bundle import load_bundle
 
             spec, request = load_bundle(
@@ -62,7 +63,7 @@ def run(
                 terminal = Terminal()
                 console = terminal.socket
             else:
-                console = connect_console(spec, console_socket)
+                console = connect_console(ctx, spec, console_socket)
             if not detach:
                 signals = Signals()  # those that come before the container runs are for it too
                 linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # init becomes our child when liblxc's process ends
@@ -81,7 +82,8 @@ def run(
             raise
         except BaseException:
             if state is None:
-                starter.discard()
+                if starter:
+                    starter.discard()
                 entry.remove()
             else:
                 _delete(ctx, entry, state)
