@@ -136,7 +136,9 @@ def _command(argv: Iterable[Text], program: Text | None, kept: list[CData]) -> C
 
 
 def attach_command(c: CData, argv: Iterable[Text], options: AttachOptions, program: Text | None = None) -> int:
-    """Have liblxc execute a command in the container: its process id, or -1. No Python runs after the fork.
+    """Have liblxc execute a command in the container: its process id, or liblxc's negative result.
+
+    No Python runs after the fork.
 
     program  what is executed; None for the first word
     """
@@ -146,13 +148,13 @@ def attach_command(c: CData, argv: Iterable[Text], options: AttachOptions, progr
 
 
 def attach_shell(c: CData, options: AttachOptions) -> int:
-    """Have liblxc execute the user's shell in the container: its process id, or -1."""
+    """Have liblxc execute the user's shell in the container: its process id, or liblxc's negative result."""
     struct, kept = options_struct(options)
     return _attach(lib.container_attach, c, (ffi.addressof(_C, "lxc_attach_run_shell"), ffi.NULL), struct, kept)
 
 
 def attach_function(c: CData, function: Function, options: AttachOptions) -> int:
-    """Run a function of Python in the container, in a fork of this process: its process id, or -1."""
+    """Run a function in the container, in a fork of this process: its process id, or liblxc's negative result."""
     struct, kept = options_struct(options)
     # The child gets a copy of what is not yet written, and would write it once more.
     for file in (sys.stdout, sys.stderr):
@@ -187,9 +189,9 @@ def _attach(attach: CData, c: CData, what: tuple[CData, ...], struct: CData, kep
     """
     pid = ffi.new("pid_t *", -1)
     if struct.attach_flags & AttachFlag.TERMINAL:
-        result = attach(c, *what, struct, pid)
+        result: int = attach(c, *what, struct, pid)
         del kept
-        return pid[0] if result == 0 else -1
+        return int(pid[0]) if result == 0 else result
     with _lock:
         reference = lib.container_init_pidfd(c)
         before = _descriptors_like(reference) if reference >= 0 else set()
@@ -201,7 +203,7 @@ def _attach(attach: CData, c: CData, what: tuple[CData, ...], struct: CData, kep
                 os.close(number)
             os.close(reference)
         ffi.errno = error
-    return pid[0] if result == 0 else -1
+    return int(pid[0]) if result == 0 else result
 
 
 @ffi.def_extern()

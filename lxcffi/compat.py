@@ -10,7 +10,7 @@ from __future__ import annotations
 import os as _os
 import subprocess as _subprocess
 import time as _time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any as _Any
 
 from . import attach as _attach, library as _library
 from .errors import ConfigItemError as _ConfigItemError, LxcError as _LxcError
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from ._lxc import CData
     from .text import Text
-
-# Arguments are as loosely typed as there.
-_Any = Any
 
 
 def _string(value: str) -> bytes:
