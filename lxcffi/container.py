@@ -225,14 +225,14 @@ class Container(Handle):
         """Forget the value of an item. Raises ConfigItemError for one that liblxc cannot clear."""
         c = self._pointer("clear_config_item")
         if not lib.container_clear_config_item(c, encode(key)):
+            if not self._is_configured() and config_item_is_supported(key):
+                return
             raise self._error(ConfigItemError, "clear_config_item", key)
 
     def get_keys(self, key: Text | None = None) -> list[str]:
         """Names of all items; below one such as "lxc.net.0" the rest of their names. Raises ConfigItemError."""
         text = self._get_text("get_keys", key)
         if text is None:
-            if key is None and not self._is_configured():
-                return []
             raise self._error(ConfigItemError, "get_keys", key)
         return text.splitlines()
 

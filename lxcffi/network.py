@@ -130,8 +130,8 @@ class Networks(Sequence[Network]):
         while self._is_used(index):
             index += 1
         network = Network(self._container, index)
-        self._container.set_config_item(f"lxc.net.{index}.type", type)
         try:
+            self._container.set_config_item(f"lxc.net.{index}.type", type)
             for name, value in (items or {}).items():
                 network.set(name, value)
         except BaseException:
