@@ -20,6 +20,7 @@ from .listing import list_containers as _list_containers
 from .snapshot import taken_snapshots as _taken_snapshots
 from .storage import Storage as _Storage
 from .text import (
+    buffer as _buffer,
     decode as _decode,
     encode as _encode,
     encode_optional as _encode_optional,
@@ -360,15 +361,15 @@ class Container:
 
     def _text(self, member: Callable[[CData, bytes | CData, CData, int], int], key: str | None, failure: str) -> str:
         encoded = _ffi.NULL if key is None else _string(key)
-        buffer = _ffi.new("char[]", 256)
-        length = member(self._c, encoded, buffer, 256)
+        text = _buffer(256)
+        length = member(self._c, encoded, text, 256)
         if length < 0:
             raise KeyError(failure)
         if length >= 256:
-            buffer = _ffi.new("char[]", length + 1)
-            if member(self._c, encoded, buffer, length + 1) != length:
+            text = _buffer(length + 1)
+            if member(self._c, encoded, text, length + 1) != length:
                 raise ValueError("Unable to read config value")
-        return _decode(buffer)
+        return _decode(text)
 
     def get_cgroup_item(self, key: str) -> str:
         """Content of a file of the running container's cgroup. Raises KeyError."""
@@ -376,7 +377,9 @@ class Container:
 
     def get_config_item(self, key: str) -> str | list[str]:
         """Value of an item, a list for one that is a list. Raises KeyError."""
-        value = self._text(_lib.container_get_config_item, key, "Invalid configuration key")
+        value = self._item(_string(key))
+        if value is None:
+            raise KeyError("Invalid configuration key")
         return value.rstrip("\n").split("\n") if value.endswith("\n") else value
 
     def get_config_path(self) -> str:
@@ -436,11 +439,9 @@ class Container:
 
     def set_config_item(self, key: str, value: str | list[str]) -> bool:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
-        try:
-            before = self.get_config_item(key)
-        except KeyError:
-            before = ""
-        if self._replace(key, value):
+        encoded = _string(key)
+        before = self._item(encoded)
+        if self._replace(encoded, value):
             # What was set can read otherwise.
             after = value if key == "lxc.log.level" else self.get_config_item(key)
             if isinstance(after, str):
@@ -448,19 +449,24 @@ class Container:
                     return True
             elif set(after) == set([value] if isinstance(value, str) else value):
                 return True
-        if before:
-            self._replace(key, before)
-        else:
-            self.clear_config_item(key)
+        self._replace(encoded, before.rstrip("\n").split("\n") if before else [])
         return False
 
-    def _replace(self, key: str, value: str | list[str]) -> bool:
-        encoded = _string(key)
-        _lib.container_clear_config_item(self._c, encoded)
+    def _item(self, key: bytes) -> str | None:
+        """Value of an item as liblxc writes it, None if it does not know it."""
+        text = _buffer(256)
+        length = _lib.container_get_config_item(self._c, key, text, 256)
+        if length >= 256:
+            text = _buffer(length + 1)
+            length = _lib.container_get_config_item(self._c, key, text, length + 1)
+        return _decode(text) if length >= 0 else None
+
+    def _replace(self, key: bytes, value: str | list[str]) -> bool:
+        _lib.container_clear_config_item(self._c, key)
         if not isinstance(value, list):
-            _lib.container_set_config_item(self._c, encoded, _string(value))
+            _lib.container_set_config_item(self._c, key, _string(value))
             return True
-        return all(_lib.container_set_config_item(self._c, encoded, _string(one)) for one in value)
+        return all(_lib.container_set_config_item(self._c, key, _string(one)) for one in value)
 
     def set_config_path(self, path: str) -> bool:
         """Set the directory that holds the containers' directories."""

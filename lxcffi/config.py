@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .errors import ConfigItemError
 from .library import config_item_is_supported
 
 if TYPE_CHECKING:
@@ -38,27 +37,10 @@ class Config:
 
     def set(self, key: Text, value: Text | Iterable[Text]) -> None:
         """Replace the value of an item, or all values of one that is a list."""
-        container = self._container
-        values = [value] if isinstance(value, str | bytes | os.PathLike) else list(value)
-        if len(values) == 1 and not self._is_set(key):
-            container.set_config_item(key, values[0])  # nothing to clear, nothing to put back
-            return
-        before = self.values(key)
-        container.clear_config_item(key)
-        try:
-            for one in values:
-                container.set_config_item(key, one)
-        except ConfigItemError:
-            container.clear_config_item(key)
-            for old in before:
-                container.set_config_item(key, old)
-            raise
-
-    def _is_set(self, key: Text) -> bool:
-        try:
-            return self._container.get_config_item(key) != ""
-        except ConfigItemError:
-            return False  # not there yet, as an item of a network that is not; or the next call says what is wrong
+        if isinstance(value, (str, bytes, os.PathLike)):
+            self._container.replace_config_item(key, [value])
+        else:
+            self._container.replace_config_item(key, list(value))
 
     def append(self, key: Text, value: Text) -> None:
         """Add a value to an item that is a list; another one gets it as its value."""
@@ -90,7 +72,7 @@ class Config:
         self.clear(key)
 
     def __contains__(self, key: Text) -> bool:
-        return config_item_is_supported(key) and self._is_set(key)
+        return config_item_is_supported(key) and self._container.get_config_item(key) != ""
 
     def __repr__(self) -> str:
         return f"<configuration of {self._container.name}>"

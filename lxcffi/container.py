@@ -7,7 +7,7 @@ import errno
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .config import Config
@@ -30,7 +30,7 @@ from .library import config_item_is_supported
 from .network import Interface, Networks
 from .snapshot import Snapshot, taken_snapshots
 from .terminal import Terminal
-from .text import decode, encode, encode_optional, string_array, taken_string, taken_strings
+from .text import buffer, decode, encode, encode_optional, string_array, taken_string, taken_strings
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -203,17 +203,34 @@ class Container(Handle):
         """
         c = self._pointer("get_config_item")
         encoded = encode(key)
-        buffer = ffi.new("char[]", 256)  # most values are shorter, and need one call
-        length = lib.container_get_config_item(c, encoded, buffer, 256)
+        text = buffer(256)  # most values are shorter, and need one call
+        length = lib.container_get_config_item(c, encoded, text, 256)
         if length < 0:
             if not self._is_configured() and config_item_is_supported(key):
                 return ""
             raise self._error(ConfigItemError, "get_config_item", key)
         if length >= 256:
-            buffer = ffi.new("char[]", length + 1)
-            if lib.container_get_config_item(c, encoded, buffer, length + 1) < 0:
+            text = buffer(length + 1)
+            if lib.container_get_config_item(c, encoded, text, length + 1) < 0:
                 raise self._error(ConfigItemError, "get_config_item", key)
-        return decode(buffer)
+        return decode(text)
+
+    def replace_config_item(self, key: Text, values: Sequence[Text]) -> None:
+        """Replace the value of an item, or all values of one that is a list.
+
+        Raises ConfigItemError, and then the item is as it was.
+        """
+        if not values:
+            self.clear_config_item(key)
+            return
+        c = self._pointer("set_config_item")
+        encoded = encode(key)
+        count = len(values)
+        failed = lib.container_replace_config_item(c, encoded, b"\0".join([encode(value) for value in values]), count)
+        if failed == count:
+            raise self._error(ConfigItemError, "clear_config_item", key)
+        if failed >= 0:
+            raise self._error(ConfigItemError, "set_config_item", key, values[failed])
 
     def get_running_config_item(self, key: Text) -> str | None:
         """Value of an item in the running container; None if it does not run or the item cannot be had."""
@@ -248,10 +265,10 @@ class Container(Handle):
         length = member(c, encoded, ffi.NULL, 0)
         if length < 0:
             return None
-        buffer = ffi.new("char[]", length + 1)
-        if member(c, encoded, buffer, length + 1) < 0:
+        text = buffer(length + 1)
+        if member(c, encoded, text, length + 1) < 0:
             return None
-        return decode(buffer)
+        return decode(text)
 
     def load_config(self, file: Text | None = None) -> None:
         """Read a configuration file, None for the container's own."""

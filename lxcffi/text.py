@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 def encode(text: Text) -> bytes:
     """Bytes of a str, bytes or path. Raises ValueError for a NUL, at which C would cut the string short."""
-    value = text if isinstance(text, str | bytes) else os.fspath(text)
-    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    if type(text) is str:  # nearly always
+        data = text.encode("utf-8", "surrogateescape")
+    else:
+        value = text if isinstance(text, (str, bytes)) else os.fspath(text)
+        data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if b"\0" in data:
         raise ValueError(f"embedded null character in {text!r}")
     return data
@@ -35,6 +38,14 @@ def decode(string: CData | bytes) -> str:
     data = string if isinstance(string, bytes) else ffi.string(string)
     assert isinstance(data, bytes)
     return data.decode("utf-8", "surrogateescape")
+
+
+_CHARS = ffi.typeof("char[]")
+
+
+def buffer(size: int) -> CData:
+    """A C string of so many bytes, all zero."""
+    return ffi.new(_CHARS, size)
 
 
 def string_array(texts: Iterable[Text]) -> tuple[CData, list[CData]]:

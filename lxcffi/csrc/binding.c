@@ -6,6 +6,7 @@
 #include <linux/kcmp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -129,4 +130,49 @@ bool is_same_file(int one, int other)
 	pid_t pid = getpid();
 
 	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0;
+}
+
+/* Set an item to the values in the lines of a text, which is changed. */
+static void set_lines(struct lxc_container *c, const char *key, char *text)
+{
+	char *rest = text;
+	char *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		if (*line != '\0')
+			c->set_config_item(c, key, line);
+}
+
+int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count)
+{
+	char *before = NULL;
+	int error, failed = -1;
+	int length = c->get_config_item(c, key, NULL, 0);
+
+	if (length > 0) {
+		before = malloc((size_t)length + 1);
+		if (before == NULL)
+			return count;
+		if (c->get_config_item(c, key, before, length + 1) != length || !c->clear_config_item(c, key)) {
+			free(before);
+			return count;
+		}
+	}
+	for (int i = 0; i < count; i++) {
+		if (!c->set_config_item(c, key, values)) {
+			failed = i;
+			break;
+		}
+		values += strlen(values) + 1;
+	}
+	error = errno;
+	if (failed >= 0) {
+		if (failed > 0 || before != NULL)
+			c->clear_config_item(c, key);
+		if (before != NULL)
+			set_lines(c, key, before);
+	}
+	free(before);
+	errno = error;
+	return failed;
 }

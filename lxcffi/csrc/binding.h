@@ -22,4 +22,11 @@ int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_o
 /* Whether two descriptors of this process are one open file, by kcmp(2); not if the kernel does not say. */
 bool is_same_file(int one, int other);
 
+/*
+ * Replace the value of a configuration item, or all values of one that is a list, by count values, each of which ends
+ * with a NUL. Returns -1, or the number of the value that liblxc refused (count if it cannot clear the item): then the
+ * item is as it was.
+ */
+int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count);
+
 #endif

@@ -65,6 +65,9 @@ def test_what_is_refused_leaves_the_item_as_it_was(container: lxcffi.Container) 
     with pytest.raises(lxcffi.ConfigItemError, match=r"lxc\.idmap = nonsense"):
         config.set("lxc.idmap", ["u 0 200000 1000", "nonsense"])
     assert config.values("lxc.idmap") == ["u 0 100000 1000", "g 0 100000 1000"]
+    for values in ([], ["x"], ["x", "y"]):
+        with pytest.raises(lxcffi.ConfigItemError, match=r"lxc\.nonsense"):
+            config.set("lxc.nonsense", values)
     config.set("lxc.tty.max", "4")
     with pytest.raises(lxcffi.ConfigItemError, match=r"lxc\.tty\.max = many"):
         config.set("lxc.tty.max", "many")
