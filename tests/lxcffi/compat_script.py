@@ -123,6 +123,7 @@ def life() -> None:
     """A container from its creation to its end."""
     c = lxc.Container("life", PATH)
     show("cgroup", c.set_config_item, "lxc.cgroup.dir", CGROUP)
+    show("mount", c.set_config_item, "lxc.rootfs.mount", os.path.dirname(PATH) + "/mount")
     show("create", c.create, TEMPLATE, lxc.LXC_CREATE_QUIET, {"x": "y"})
     show("list", lxc.list_containers, config_path=PATH, as_object=True)
     show("list", lxc.list_containers, active=True, defined=False, config_path=PATH)

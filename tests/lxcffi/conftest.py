@@ -29,14 +29,16 @@ class Home:
         self.path = os.path.join(machine.work, "lxc")
         self.shared = os.path.join(self.path, "mounts")
         self.cgroup = f"{machine.prefix}-lxc"
-        os.mkdir(self.path)
+        self.mount = os.path.join(self.path, "mount")
+        os.makedirs(self.mount)
         with open("/proc/self/cgroup", encoding="utf-8") as file:
             self._cgroups = [line.split(":", 2)[1:] for line in file.read().splitlines()]
 
     def container(self, name: str) -> lxcffi.Container:
-        """A container that is not created yet, whose cgroups are the tests' own."""
+        """A container that is not created yet, whose cgroups are below the tests' own."""
         container = lxcffi.Container(name, self.path)
         container.config.set("lxc.cgroup.dir", self.cgroup)
+        container.config.set("lxc.rootfs.mount", self.mount)  # liblxc's own is in a package that need not be there
         return container
 
     def create(self, name: str) -> lxcffi.Container:
@@ -89,15 +91,26 @@ class Home:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def cgroups_of_liblxc(machine: Machine) -> set[str]:
+    """Cgroups that liblxc makes for a container that is not told where."""
+    return {
+        os.path.join(point, name)
+        for point in machine.cgroup_mounts()
+        for name in os.listdir(point)
+        if name.startswith("lxc.")
+    }
+
+
 @pytest.fixture(scope="module")
 def home(machine: Machine) -> Iterator[Home]:
     """A place for the containers of a module."""
     if shutil.which("busybox") is None:
         pytest.skip("busybox is not there (Debian: busybox-static)")
-    before = machine.snapshot()
+    before, cgroups = machine.snapshot(), cgroups_of_liblxc(machine)
     home = Home(machine)
     yield home
     home.clean()
+    assert cgroups_of_liblxc(machine) == cgroups
     # pytest's own descriptors differ between a module's start and its end.
     left = [what for what in before.differences(machine.snapshot()) if not what.startswith("descriptors: ")]
     assert left == []

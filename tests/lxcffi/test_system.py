@@ -625,6 +625,7 @@ def test_captured_log_is_in_the_error(home: Home) -> None:
 import sys, lxcffi
 lxcffi.log.capture()
 container = lxcffi.Container("absent", sys.argv[1])
+container.config.set("lxc.cgroup.dir", sys.argv[2])
 container.config.set("lxc.rootfs.path", "dir:/nonexistent")
 try:
     container.start()
@@ -636,7 +637,7 @@ except lxcffi.ConfigItemError as e:
     print(len(e.log), e)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, home.path], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", program, home.path, home.cgroup], capture_output=True, text=True, check=True, timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     start, item = done.stdout.splitlines()
