@@ -127,7 +127,7 @@ def container_cgroup(record: list[str], within: list[str]) -> Cgroup | None:
     return cgroup
 
 
-INHERITED = ("apparmor_profile", "capabilities", "oom_score_adj", "selinux_label")
+INHERITED = ("capabilities", "oom_score_adj", "selinux_label")
 """What is the container's where a process document says nothing of it, as with runc."""
 
 

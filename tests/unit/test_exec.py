@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_labels_that_a_file_does_not_say(tmp_path: Path) -> None:
-    """They are the container's, or a process of another program would be less confined."""
+def test_a_label_that_a_file_does_not_say(tmp_path: Path) -> None:
+    """It is the container's, as with runc; an AppArmor profile is not."""
     path = tmp_path / "process.json"
+    of_container = Process(cwd="/", apparmor_profile="profile", selinux_label="label")
     path.write_text('{"args": ["x"], "cwd": "/"}')
-    process = read_process(str(path), Process(cwd="/", apparmor_profile="profile", selinux_label="label"))
-    assert (process.apparmor_profile, process.selinux_label) == ("profile", "label")
+    process = read_process(str(path), of_container)
+    assert (process.apparmor_profile, process.selinux_label) == (None, "label")
     path.write_text('{"args": ["x"], "cwd": "/", "apparmorProfile": "other", "selinuxLabel": "other"}')
-    process = read_process(str(path), Process(cwd="/", apparmor_profile="profile", selinux_label="label"))
+    process = read_process(str(path), of_container)
     assert (process.apparmor_profile, process.selinux_label) == ("other", "other")
