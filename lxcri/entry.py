@@ -34,7 +34,8 @@ def package_paths() -> list[str]:
 
 def program(paths: list[str]) -> str:
     """The Python program, without a first line."""
-    return f"import sys\n\nsys.path += {paths!r}\n\nfrom lxcri.__main__ import main\n\nmain()\n"
+    lines = ["import gc", "import sys", "", "gc.disable()", f"sys.path += {paths!r}"]
+    return "\n".join([*lines, "", "from lxcri.__main__ import main", "", "main()", ""])
 
 
 def fits_shebang(python: str) -> bool:
@@ -68,4 +69,5 @@ def replace(path: str, text: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
-    write(os.path.abspath(sys.argv[1]), sys.executable, package_paths())
+    # Not the link in a virtual environment, from which Python would go and look for its library.
+    write(os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths())

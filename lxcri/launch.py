@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 
 from . import linux, program
 from .cgroup.fs import Cgroup
@@ -19,6 +18,8 @@ from .state import oci_state_json, process_start_time, wait_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+
     from .cgroup.layout import Layout
     from .cgroup.systemd import Systemd
     from .cgroup.unit import Unit
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .resctrl import Group
     from .starter import Starter
     from .state import Entry, State
+else:
+    import _signal  # not `signal`, which imports enum
 
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 SECCOMP_CACHE = "@seccomp"
@@ -146,7 +149,7 @@ class Launch:
 
         Raises Error if something of it is left.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave it half done
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # a second one would leave it half done
         self._close_fds()
         self._starter.kill_children()
         self._starter.end()
@@ -154,7 +157,7 @@ class Launch:
             if self.pidfd >= 0:
                 self._kill_init()
             if self.cgroup is not None:
-                self.cgroup.kill_all(signal.SIGKILL)
+                self.cgroup.kill_all(_signal.SIGKILL)
             self._await_end()
             if self._systemd is not None and self._systemd.started:
                 self._systemd.stop(self._systemd.started)
@@ -167,7 +170,7 @@ class Launch:
 
     def _kill_init(self) -> None:
         try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            _signal.pidfd_send_signal(self.pidfd, _signal.SIGKILL)
         except ProcessLookupError:
             pass
         ended = wait_exit(self.pidfd, DEATH_SECONDS)

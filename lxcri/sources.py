@@ -6,7 +6,6 @@ From then on no path of the host is needed, and no link can be swapped under us.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 
 from . import linux
@@ -16,10 +15,13 @@ from .procfs import write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import NoReturn
 
     from .plan import HostPart, Tree
+else:
+    import _signal  # not `signal`, which imports enum
 
 STAGE = "/proc"
 """Where they are laid out, in a mount namespace that only we are in: a directory that every machine has."""
@@ -218,10 +220,10 @@ def _fork_into(enter: Callable[[], None]) -> int:
         try:
             os.close(ready_read)
             enter()
-            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+            linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
             os.write(ready_write, b"r")
             os.close(ready_write)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(os.getpid(), _signal.SIGSTOP)
         finally:
             os._exit(0)
     os.close(ready_write)
@@ -235,5 +237,5 @@ def _fork_into(enter: Callable[[], None]) -> int:
 
 
 def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, _signal.SIGKILL)
     os.waitpid(pid, 0)

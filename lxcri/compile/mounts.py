@@ -2,6 +2,8 @@
 
 from posixpath import normpath
 
+import msgspec
+
 from .. import notify
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -99,7 +101,9 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
             raise Error(f"{subject}: the root itself cannot be mounted over")
         options = parse_options(mount.options, mount.type)
         if label and not options.bind and mount.type not in WITHOUT_LABEL:
-            options = options._replace(data=",".join(filter(None, [options.data, f'context="{label}"'])))
+            options = msgspec.structs.replace(
+                options, data=",".join(filter(None, [options.data, f'context="{label}"']))
+            )
         if options.without_effect:
             builder.warn(f"{subject}: options without effect on a bind mount: {','.join(options.without_effect)}")
         # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.

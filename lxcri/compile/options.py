@@ -1,6 +1,6 @@
 """config.md, "Mounts": the options, and what they are to mount(2) and to mount_setattr(2)."""
 
-from typing import NamedTuple
+import msgspec
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -114,7 +114,7 @@ ID_MAPS = {"idmap": False, "ridmap": True}
 NO_OPERATION = ("", "defaults")
 
 
-class Options(NamedTuple):
+class Options(msgspec.Struct, frozen=True, gc=False):
     """The options of one mount.
 
     Args:

@@ -1,14 +1,15 @@
 """config.md and config-linux.md: how the process gets CPU, I/O and memory, and its execution domain."""
 
 from sys import byteorder
-from typing import NamedTuple
+
+import msgspec
 
 from ..errors import Error
 from ..plan import Builder
 from ..spec import IOPriority, MemoryPolicy, Personality, Process, Scheduler, Spec
 
 
-class Policy(NamedTuple):
+class Policy(msgspec.Struct, frozen=True, gc=False):
     """A scheduling policy: its number, and which properties it has a use for.
 
     Args:

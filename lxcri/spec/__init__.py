@@ -5,15 +5,7 @@ Everything of config.json is here by name. `State` is in lxcri.spec.state and `F
 lxcri.spec.features: who decodes a config does not pay for them.
 """
 
-import sys
 from typing import Any, TypeVar
-
-if "typing_extensions" not in sys.modules:
-    # Where it is installed, msgspec takes from it what typing has as well, and it costs 7 ms to import.
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
-    import msgspec
-
-    del sys.modules["typing_extensions"]
 
 import msgspec
 

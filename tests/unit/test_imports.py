@@ -28,7 +28,7 @@ REPORT = int(sys.argv.pop(1))
 before = set(sys.modules)
 import posix
 def finish(status):
-    posix.write(REPORT, "\\n".join(sorted(set(sys.modules) - before)).encode())
+    posix.write(REPORT, "\\n".join(sorted(set(filter(sys.modules.get, sys.modules)) - before)).encode())
     end(status)
 end, posix._exit = posix._exit, finish
 sys.path.append({PACKAGES!r})
