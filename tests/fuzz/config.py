@@ -99,6 +99,10 @@ class Pool:
 
     def change(self, document: Any, chance: random.Random) -> None:
         """Change one thing somewhere in an object or list."""
+        if chance.random() < 0.4 and (found := leaves(document)):
+            container, key = chance.choice(found)
+            container[key] = chance.choice(ODD) if chance.random() < 0.2 else varied(container[key], chance, 1)
+            return
         name, place = "", document
         while True:
             inner: list[tuple[str, Any]] = (
@@ -134,17 +138,33 @@ class Pool:
             place.insert(chance.randint(0, len(place)), varied(self.value(f"{name}[]", chance), chance))
 
 
-def varied(value: Any, chance: random.Random) -> Any:
+def leaves(place: Any) -> list[tuple[Any, Any]]:
+    """Where the texts, numbers and truth values of a document are: an object or list, and the place in it."""
+    found: list[tuple[Any, Any]] = []
+    for key, value in place.items() if isinstance(place, dict) else enumerate(place):
+        if isinstance(value, (dict, list)):
+            found += leaves(value)
+        else:
+            found.append((place, key))
+    return found
+
+
+NUMBERS = [value for value in ODD if type(value) is int]
+TEXTS = [value for value in ODD if isinstance(value, str)]
+
+
+def varied(value: Any, chance: random.Random, likelihood: float = 0.3) -> Any:
     """A copy of a value, now and then not quite it."""
     value = json.loads(json.dumps(value))
-    if chance.random() < 0.7:
+    if chance.random() >= likelihood:
         return value
-    if isinstance(value, str) and chance.random() < 0.3:
-        return re.sub(r"\d+", str(chance.choice([v for v in ODD if type(v) is int])), value, count=1)
     if isinstance(value, str):
+        numbers = list(re.finditer(r"\d+", value))
+        if numbers and chance.random() < 0.5:
+            start, end = chance.choice(numbers).span()
+            return f"{value[:start]}{chance.choice(NUMBERS)}{value[end:]}"
         at = chance.randint(0, len(value))
-        odd = chance.choice([v for v in ODD if isinstance(v, str)])
-        return value[:at] + odd + value[at + chance.randint(0, 2) :]
+        return value[:at] + chance.choice(TEXTS) + value[at + chance.randint(0, 2) :]
     if type(value) is int:
         return value + chance.choice([-1, 1, 8, -8, 2**16, 2**31, -(2**32)])
     return value
