@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from oci import process
 from oci.console import ConsoleSocket, OnTerminal
-from oci.runtime import contents
+from oci.rootless import Rootless, needs_newuidmap
 from oci.user import COUNT, SUBORDINATE, UID, User, known
 
 if TYPE_CHECKING:
@@ -29,108 +28,12 @@ OTHER = 1_000_000
 """No id of the user's."""
 
 
-class Rootless:
-    """A bundle that belongs to an ordinary user, who runs the runtime with a state directory of its own."""
-
-    def __init__(self, bundle: Bundle, user: User, *, subordinate: bool) -> None:
-        self.bundle = bundle
-        self.user = user
-        self.subordinate = subordinate
-        self.env = dict(user.environment)
-        bundle.linux.pop("cgroupsPath", None)
-        bundle.linux["resources"] = {}
-        if not subordinate:
-            for mount in bundle.config["mounts"]:  # no id but its own is mapped
-                mount["options"] = [option for option in mount.get("options", []) if not option.startswith("gid=")]
-
-    @property
-    def root(self) -> str:
-        """The state directory."""
-        return os.path.join(self.user.runtime_dir, "lxcri")
-
-    def argv(self, *words: str) -> list[str]:
-        """A command line of the runtime as the user."""
-        return self.user.argv(self.bundle.runtime.path, *words)
-
-    def write(self) -> None:
-        """Write the bundle and give it to the user."""
-        self.bundle.write()
-        os.chmod(self.bundle.path, 0o755)
-        self.user.give(self.bundle.path)
-
-    def call(self, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command of the runtime; output goes to files."""
-        argv = self.user.argv(*prefix, self.bundle.runtime.path, *words)
-        path = os.path.join(self.bundle.path, "out")
-        with open(path, "w+") as out, open(path + ".err", "w+") as err:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=self.env,
-                cwd=self.bundle.path,
-                timeout=process.TIMEOUT,
-                check=False,
-            )
-            return subprocess.CompletedProcess(argv, done.returncode, contents(out), contents(err))
-
-    def run(
-        self, *args: str, options: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a container with this process."""
-        self.bundle.process["args"] = list(args)
-        self.write()
-        return self.call(*options, "run", "--bundle", self.bundle.path, "rootless", prefix=prefix)
-
-    def sh(self, script: str, *options: str) -> str:
-        """Run a container with this shell script, which must succeed; return its output."""
-        done = self.run("/bin/sh", "-c", script, options=options)
-        assert (done.returncode, done.stderr) == (0, ""), done
-        return done.stdout
-
-    def refused(self, *texts: str) -> None:
-        """Run a container, which the runtime refuses with these texts."""
-        done = self.run("/bin/true")
-        assert done.returncode == 1, done
-        assert len(done.stderr.splitlines()) == 1, done
-        for text in texts:
-            assert text in done.stderr, done
-        assert os.listdir(self.root) == []
-
-    def up(self, *args: str) -> int:
-        """Create and start a container; return the pid of its init."""
-        self.bundle.process["args"] = list(args)
-        self.write()
-        done = self.call("create", "--bundle", self.bundle.path, "--pid-file", f"{self.bundle.path}/pid", "r")
-        assert (done.returncode, done.stderr) == (0, ""), done
-        assert self.call("start", "r").stderr == ""
-        with open(f"{self.bundle.path}/pid") as file:
-            return int(file.read())
-
-    def down(self, pid: int) -> None:
-        """Kill that container and delete it."""
-        assert self.call("kill", "r", "KILL").stderr == ""
-        assert process.ended(pid)
-        os.waitpid(pid, 0)
-        assert self.call("delete", "r").stderr == ""
-        assert os.listdir(self.root) == []
-
-    def log(self, *args: str) -> list[str]:
-        """Run a container; return the warnings in the log."""
-        path = f"{self.bundle.path}/log.json"
-        done = self.run(*args, options=("--log", path, "--log-format", "json"))
-        assert (done.returncode, done.stderr) == (0, ""), done
-        with open(path) as file:
-            return [record["msg"] for record in map(json.loads, file) if record["level"] == "warning"]
-
-
 @pytest.fixture(scope="module", params=["alone", "subordinate"])
 def user(machine: Machine, request: pytest.FixtureRequest) -> Iterator[User]:
     """One that has its own id alone, and one that has others too."""
     subordinate = request.param == "subordinate"
-    if subordinate and not (shutil.which("newuidmap") and os.path.exists("/etc/subuid")):
-        pytest.skip("newuidmap is not installed (Debian: uidmap)")
+    if subordinate:
+        needs_newuidmap()
     with known(machine, subordinate=subordinate) as user:
         yield user
 
@@ -138,8 +41,7 @@ def user(machine: Machine, request: pytest.FixtureRequest) -> Iterator[User]:
 @pytest.fixture
 def rootless(bundle: Bundle, user: User, as_before: None, request: pytest.FixtureRequest) -> Iterator[Rootless]:
     """What such a user has."""
-    rootless = Rootless(bundle, user, subordinate="subordinate" in request.node.name)
-    yield rootless
+    yield Rootless(bundle, user, subordinate="subordinate" in request.node.name)
     for path in (user.home, user.runtime_dir):
         shutil.rmtree(path)
         os.mkdir(path, 0o700)
