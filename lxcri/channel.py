@@ -122,6 +122,17 @@ class Channel:
         except ClosedError:
             pass
 
+    def raise_reported(self) -> None:
+        """Raise Error for a failure that nobody has read yet: its sender ended while we had something to say."""
+        self.outer.settimeout(0)
+        try:
+            while True:
+                packet, _ = self.receive()
+                if packet[:1] == FAILED:
+                    raise failure(packet)
+        except (ClosedError, BlockingIOError):
+            pass
+
     def send_failure(self, text: str) -> None:
         """From the inner end, before there is a helper: report a failure."""
         self.inner.send(FAILED + bytes(4) + text.encode("utf-8", "replace"))

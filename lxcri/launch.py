@@ -120,6 +120,7 @@ class Launch:
             descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees, *outer]
             self._guide(descriptors)
         except ClosedError:
+            self._channel.raise_reported()
             raise self._starter.failure(met=self.pidfd >= 0) from None
         self._starter.end()
         for ignored in self.cgroup.apply(writes):

@@ -193,6 +193,10 @@ def move_devices(devices: dict[str, str], namespace: int) -> None:
     try:
         if os.path.samestat(os.fstat(here), os.fstat(namespace)):
             raise Error("linux.netDevices: the container has the network namespace of the runtime")
+        try:
+            linux.setns(here, CLONE_NEWNET)  # as later, when there would be no way back
+        except OSError as e:
+            raise Error(f"linux.netDevices: the devices here are not this user's: {reason(e)}") from e
         source = Rtnetlink()
         linux.setns(namespace, CLONE_NEWNET)
         try:

@@ -84,7 +84,9 @@ REFUSED: dict[str, tuple[Callable[[Bundle], None], str]] = {
         resources(memory={"limit": 1 << 26}),
         "linux.resources.memory.limit: the controller memory is not available",
     ),
-    "ids of others": (other_ids, "linux.uidMappings: newuidmap: uid range [1000000-1000010) -> [1000000-1000010) not allowed"),
+    "ids of others": (
+        other_ids, "linux.uidMappings: newuidmap: uid range [1000000-1000010) -> [1000000-1000010) not allowed",
+    ),
     "network of others": (
         joined("network"), 'linux.namespaces[4]: path "/proc/1/ns/net": permission denied',
     ),
@@ -97,22 +99,35 @@ REFUSED: dict[str, tuple[Callable[[Bundle], None], str]] = {
     ),
     "more open files": (
         process(rlimits=[{"type": "RLIMIT_NOFILE", "hard": 1 << 30, "soft": 1 << 30}]),
-        "process.rlimits[0] RLIMIT_NOFILE: prlimit: operation not permitted",
+        "process.rlimits[0] RLIMIT_NOFILE: setrlimit: operation not permitted",
     ),
-    "safe from the OOM killer": (process(oomScoreAdj=-500), "liblxc: XX"),
-    "realtime": (process(scheduler={"policy": "SCHED_FIFO", "priority": 5}), "process.scheduler: XX"),
+    "safe from the OOM killer": (
+        process(oomScoreAdj=-500),
+        "liblxc: failed to setup proc filesystem oom_score_adj to -500: permission denied",
+    ),
+    "realtime": (
+        process(scheduler={"policy": "SCHED_FIFO", "priority": 5}),
+        "process.scheduler: sched_setattr: operation not permitted",
+    ),
     "realtime for disks": (
-        process(ioPriority={"class": "IOPRIO_CLASS_RT", "priority": 1}), "process.ioPriority: XX",
+        process(ioPriority={"class": "IOPRIO_CLASS_RT", "priority": 1}),
+        "process.ioPriority: ioprio_set: operation not permitted",
     ),
     "file system of a disk": (
-        mounted("/data", "/dev/zram0", "ext4"), "XX",
+        mounted("/data", "/dev/zram0", "ext4"), 'mounts[6] "/data": mount: operation not permitted',
     ),
-    "id-mapped mount": (id_mapped, "XX"),
-    "source of others": (mounted("/data", "/root", "bind", "bind"), "XX"),
-    "root file system of others": (root_of_others, "XX"),
-    "network device of the host": (linux(netDevices={"lo": {}}), "XX"),
-    "cache of the processor": (linux(intelRdt={"closID": "XX"}), "XX"),
-    "clock of the whole machine": (linux(sysctl={"kernel.panic": "1"}), "XX"),
+    "id-mapped mount": (id_mapped, '/rootfs": operation not permitted'),
+    "source of others": (
+        mounted("/data", "/root", "bind", "bind"), 'mounts[6] "/data": mount: permission denied',
+    ),
+    "root file system of others": (root_of_others, 'root.path "/root": mkdir dev: permission denied'),
+    "network device of the host": (
+        linux(netDevices={"lo": {}}), "linux.netDevices: the devices here are not this user's: operation not permitted",
+    ),
+    "cache of the processor": (linux(intelRdt={"closID": "x"}), "linux.intelRdt: "),
+    "clock of the whole machine": (
+        linux(sysctl={"kernel.panic": "1"}), 'linux.sysctl "kernel.panic": not in a separate kernel namespace',
+    ),
 }  # fmt: skip
 
 
