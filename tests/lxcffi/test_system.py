@@ -153,6 +153,7 @@ def test_arguments_of_a_template_can_be_a_mapping(home: Home, output: Any) -> No
     program = """
 import sys, lxcffi
 container = lxcffi.Container("arguments", sys.argv[1])
+container.config.set("lxc.rootfs.mount", sys.argv[3])
 try:
     container.create(sys.argv[2], {"one": "a b", "two": "c"})
 except lxcffi.CreateError:
@@ -163,7 +164,7 @@ except lxcffi.CreateError:
         file.write('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 1\n')
     os.chmod(script, 0o755)
     subprocess.run(
-        [sys.executable, "-c", program, home.path, script], stdout=output, check=True, timeout=60,
+        [sys.executable, "-c", program, home.path, script, home.mount], stdout=output, check=True, timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert read(output).splitlines()[-4:] == ["--one", "a b", "--two", "c"]
