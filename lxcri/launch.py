@@ -195,9 +195,8 @@ class Launch:
         return fd
 
     def _close_fds(self) -> None:
-        for fd in self._fds:
-            os.close(fd)
-        self._fds.clear()
+        while self._fds:
+            os.close(self._fds.pop())
 
     def _connect_to_systemd(self) -> str:
         """Where systemd has its units, if it is to have the container."""

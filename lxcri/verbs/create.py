@@ -127,7 +127,7 @@ def create(
     except BaseException as e:
         try:
             launch.abort()
-        except Error as left:
+        except (Error, OSError) as left:
             raise LeftoverError(f"{str(e) or 'interrupted'}; {left}") from e
         if state.poststop and state.pid:  # there was a container, and maybe hooks have set up something for it
             from ..hooks import run_poststop

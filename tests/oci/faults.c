@@ -1,10 +1,10 @@
 /* Runs a command, and has one system call of one of its processes go wrong. x86-64 only.
  *
- *     faults REPORT ROLE N ERRNO COMMAND...
+ *     faults REPORT ROLE N NUMBER ERRNO COMMAND...
  *
  * The first process has the role 0, its second child 0.2, and so on. At the N-th system call of the process with this
- * role, counted from 1, it is killed (ERRNO 0), or the call is not made and fails with this error. "hit NUMBER" goes to
- * the file REPORT then, NUMBER being the call's. With N 0 nothing goes wrong, and REPORT gets a line for each process:
+ * role, counted from 1, it is killed (ERRNO 0); or the first call from there on that has this number is not made, and
+ * fails with this error. "hit NUMBER" goes to the file REPORT then, NUMBER being the call's. With N 0 nothing goes wrong, and REPORT gets a line for each process:
  * its role, and the numbers of all its calls in order. The exit status is the command's; what else it has started lives
  * on without us.
  */
@@ -51,7 +51,7 @@ static int process_count;
 static FILE *report;
 static const char *role;
 static unsigned long place;
-static int error, done;
+static int number, error, done, hit;
 
 static struct traced *find(int pid)
 {
@@ -107,7 +107,8 @@ static void at_call(struct traced *p)
             p->calls = calloc(MAX_CALLS, sizeof(*p->calls));
         if (p->calls && p->count <= MAX_CALLS)
             p->calls[p->count - 1] = (short)info.entry.nr;
-    } else if (p->count == place && !strcmp(p->role, role)) {
+    } else if (!hit && !strcmp(p->role, role) && p->count >= place && (!error || (int)info.entry.nr == number)) {
+        hit = 1;
         fprintf(report, "hit %lld\n", (long long)info.entry.nr);
         fflush(report);
         if (!error) {
@@ -165,18 +166,19 @@ int main(int argc, char **argv)
     int pid, status;
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
 
-    if (argc < 6)
+    if (argc < 7)
         return 125;
     report = fopen(argv[1], "we");
     role = argv[2];
     place = strtoul(argv[3], NULL, 10);
-    error = atoi(argv[4]);
+    number = atoi(argv[4]);
+    error = atoi(argv[5]);
     pid = report ? fork() : -1;
     if (pid < 0)
         return 125;
     if (!pid) {
         raise(SIGSTOP);
-        execvp(argv[5], argv + 5);
+        execvp(argv[6], argv + 6);
         _exit(127);
     }
     waitpid(pid, &status, WUNTRACED);

@@ -67,11 +67,12 @@ def call_name(number: int) -> str:
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One fault: in which verb, of which process (oci/faults.c, "role"), at which of its calls, and which."""
+    """One fault: in which verb, of which process (oci/faults.c, "role"), from which of its calls on, which, and how."""
 
     verb: str
     role: str
     place: int
+    number: int
     call: str
     fault: str
 
@@ -138,7 +139,7 @@ class Laboratory:
     def calls(self, verb: str) -> dict[str, list[int]]:
         """The calls of each process of a verb, by role, when nothing goes wrong."""
         container = self._prepare(verb)
-        self._run(verb, container, "-", 0, 0)
+        self._run(verb, container, "-", 0, 0, 0)
         with open(self._report) as file:
             found = {words[0]: [int(n) for n in words[1:]] for line in file if (words := line.split())}
         self._clear(container)
@@ -146,7 +147,7 @@ class Laboratory:
 
     def start_up(self) -> list[int]:
         """The calls of a verb that does nothing."""
-        words = [self._program, self._report, "-", "0", "0", *self.runtime.argv("state", "nobody")]
+        words = [self._program, self._report, "-", "0", "0", "0", *self.runtime.argv("state", "nobody")]
         null = subprocess.DEVNULL
         subprocess.run(words, check=False, env=ENVIRONMENT, stdin=null, stdout=null, stderr=null, timeout=PATIENCE)
         with open(self._report) as file:
@@ -166,7 +167,7 @@ class Laboratory:
                     continue
                 name = call_name(number)
                 found += [
-                    Point(verb, role, index + 1, name, fault)
+                    Point(verb, role, index + 1, number, name, fault)
                     for fault in faults
                     if fault == "KILL" or name not in NEVER_FAIL
                 ]
@@ -176,7 +177,8 @@ class Laboratory:
         """Make this fault, and look at what is left."""
         container = self._prepare(point.verb)
         try:
-            status, message = self._run(point.verb, container, point.role, point.place, FAULTS[point.fault])
+            error = FAULTS[point.fault]
+            status, message = self._run(point.verb, container, point.role, point.place, point.number, error)
         except subprocess.TimeoutExpired:
             status, message = -1, "hangs"
         with open(self._report) as file:
@@ -204,7 +206,7 @@ class Laboratory:
             container.up()
         return container
 
-    def _run(self, verb: str, container: Container, role: str, place: int, error: int) -> tuple[int, str]:
+    def _run(self, verb: str, container: Container, role: str, place: int, number: int, error: int) -> tuple[int, str]:
         words = {
             "create": ["create", "--bundle", container.bundle.path, "--pid-file", container.pid_file, container.id],
             "start": ["start", container.id],
@@ -212,7 +214,7 @@ class Laboratory:
             "update": ["update", "--memory", str(1 << 27), "--pids-limit", "50", container.id],
             "delete": ["delete", "--force", container.id],
         }[verb]
-        argv = [self._program, self._report, role, str(place), str(error), *self.runtime.argv(*words)]
+        argv = [self._program, self._report, role, str(place), str(number), str(error), *self.runtime.argv(*words)]
         with tempfile.TemporaryFile(dir=self.runtime.work) as errors:
             command = subprocess.Popen(
                 argv, env=ENVIRONMENT, cwd=self.runtime.work, stderr=errors,

@@ -172,6 +172,25 @@ def test_modules_are_hardened(installed: str) -> None:
         assert not flags[PT_GNU_STACK] & PF_X
         # DT_FLAGS with DF_BIND_NOW
         assert struct.pack("<QQ", 30, 8) in Path(installed, module).read_bytes()
+        assert writable_and_executable(os.path.join(installed, module)) == 0
+
+
+def writable_and_executable(path: str) -> int:
+    """How many of the file's segments are loaded as both."""
+    data = Path(path).read_bytes()
+    (offset,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    headers = [struct.unpack_from("<II", data, offset + size * index) for index in range(count)]
+    return sum(1 for kind, flags in headers if kind == 1 and flags & 3 == 3)
+
+
+def test_functions_of_our_own_have_stack_protection(tmp_path: Path) -> None:
+    """With the flags that the modules are compiled with: their functions have no arrays, so nothing in them shows it."""
+    source = tmp_path / "array.c"
+    source.write_text("int fill(char *);\nint f(void) { char a[64]; return fill(a); }\n")
+    words = [*build_ffi.compiler(), *build_ffi.MODULE_FLAGS, "-c", str(source), "-o", str(tmp_path / "array.o")]
+    subprocess.run(words, check=True, timeout=60)
+    assert b"__stack_chk_fail" in (tmp_path / "array.o").read_bytes()
 
 
 # The helper
@@ -187,6 +206,7 @@ def test_init_is_a_small_static_executable(installed: str) -> None:
     assert PT_INTERP not in flags
     assert PT_DYNAMIC not in flags
     assert not flags[PT_GNU_STACK] & PF_X
+    assert writable_and_executable(init) == 0
 
 
 def program_of_everything() -> bytes:
