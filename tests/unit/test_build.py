@@ -185,7 +185,7 @@ def writable_and_executable(path: str) -> int:
 
 
 def test_functions_of_our_own_have_stack_protection(tmp_path: Path) -> None:
-    """With the flags that the modules are compiled with: their functions have no arrays, so nothing in them shows it."""
+    """By the flags of the modules, whose functions have no arrays, so that nothing in them shows it."""
     source = tmp_path / "array.c"
     source.write_text("int fill(char *);\nint f(void) { char a[64]; return fill(a); }\n")
     words = [*build_ffi.compiler(), *build_ffi.MODULE_FLAGS, "-c", str(source), "-o", str(tmp_path / "array.o")]
