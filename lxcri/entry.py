@@ -13,9 +13,12 @@ import sys
 import sysconfig
 from importlib.util import find_spec
 
+from . import archive
+
 SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
 
+PACKED = ("lxcri", "lxcffi")
 MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
 
 
@@ -35,7 +38,7 @@ def package_paths() -> list[str]:
 def program(paths: list[str]) -> str:
     """The Python program, without a first line."""
     lines = ["import gc", "import sys", "", "gc.disable()", f"sys.path += {paths!r}"]
-    return "\n".join([*lines, "", "from lxcri.__main__ import main", "", "main()", ""])
+    return "\n".join([*lines, "", "from lxcri.archive import main", "", "main()", ""])
 
 
 def fits_shebang(python: str) -> bool:
@@ -57,6 +60,15 @@ def write(path: str, python: str, paths: list[str]) -> None:
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
 
+def write_archive() -> None:
+    """Write the archive of modules, where the package's directory can be written."""
+    packages = [(name, os.path.dirname(spec.origin)) for name in PACKED if (spec := find_spec(name)) and spec.origin]
+    try:
+        archive.write(archive.PATH, packages)
+    except OSError as e:
+        sys.stderr.write(f"lxcri.entry: {archive.PATH}: {e.strerror}; without it the command starts more slowly\n")
+
+
 def replace(path: str, text: str) -> None:
     """Write an executable file under a temporary name and move it into place: it may be running."""
     temporary = f"{path}.new"
@@ -71,3 +83,4 @@ if __name__ == "__main__":
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
     # Not the link in a virtual environment, from which Python would go and look for its library.
     write(os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths())
+    write_archive()

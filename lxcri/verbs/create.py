@@ -173,9 +173,11 @@ def check_preserved(count: int) -> None:
     """Raise Error unless the descriptors that the container is to keep, this many from 3 on, are open."""
     for fd in range(3, 3 + count):
         try:
-            os.fstat(fd)
+            passed = os.get_inheritable(fd)  # which our own ones are not
         except OSError:
-            raise Error(f"--preserve-fds {count}: descriptor {fd} is not open") from None
+            passed = False
+        if not passed:
+            raise Error(f"--preserve-fds {count}: descriptor {fd} is not open")
 
 
 def connect_console(ctx: Context, spec: Spec, path: str | None) -> _socket.socket | None:

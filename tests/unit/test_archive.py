@@ -1,0 +1,82 @@
+"""The archive of compiled modules: what it has is what the sources say, and where it is not, all works without it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lxcri.archive import Archive, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import sys
+sys.path.append({packages!r})
+from lxcri.archive import Archive
+sys.meta_path.insert(0, Archive({archive!r}))
+import pack.part.leaf
+for name in ("pack", "pack.part", "pack.part.leaf"):
+    module = sys.modules[name]
+    print(name, type(module.__loader__).__name__, module.__file__, getattr(module, "__path__", None), module.VALUE)
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of three modules, and its archive beside it."""
+    directory = tmp_path / "pack"
+    (directory / "part").mkdir(parents=True)
+    (directory / "__init__.py").write_text("VALUE = 1\n")
+    (directory / "part" / "__init__.py").write_text("VALUE = 2\n")
+    (directory / "part" / "leaf.py").write_text("from .. import VALUE as ONE\nVALUE = ONE + 2\n")
+    write(str(tmp_path / "archive"), [("pack", str(directory))])
+    return directory
+
+
+def imported(package: Path) -> list[list[str]]:
+    """Name, loader, file, path and value of each module."""
+    import lxcri
+
+    own = os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))
+    program = PROGRAM.format(packages=own, archive=str(package.parent / "archive"))
+    program = program.replace("import pack", f"sys.path.append({str(package.parent)!r})\nimport pack", 1)
+    done = subprocess.run([sys.executable, "-IS", "-c", program], check=True, capture_output=True, text=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_modules_come_from_the_archive(package: Path) -> None:
+    assert imported(package) == [
+        ["pack", "Archive", f"{package}/__init__.py", f"['{package}']", "1"],
+        ["pack.part", "Archive", f"{package}/part/__init__.py", f"['{package}/part']", "2"],
+        ["pack.part.leaf", "Archive", f"{package}/part/leaf.py", "None", "3"],
+    ]
+
+
+def test_a_source_that_has_changed(package: Path) -> None:
+    (package / "part" / "leaf.py").write_text("VALUE = 'other'\n")
+    assert [line[1] for line in imported(package)] == ["Archive", "Archive", "SourceFileLoader"]
+    assert imported(package)[2][4] == "other"
+
+
+def test_a_source_that_has_another_time(package: Path) -> None:
+    leaf = package / "part" / "leaf.py"
+    os.utime(leaf, (1, 1))
+    assert [line[1] for line in imported(package)] == ["Archive", "Archive", "SourceFileLoader"]
+
+
+def test_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Archive(str(tmp_path / "archive"))
+
+
+@pytest.mark.parametrize("size", [0, 5, 8, 20])
+def test_an_archive_cut_short(size: int, package: Path) -> None:
+    path = package.parent / "archive"
+    os.truncate(path, size)
+    with pytest.raises(ValueError, match=r"."):
+        Archive(str(path))
