@@ -203,14 +203,16 @@ class HierarchyMount:
         return hash(repr(self))
 
 
-def container_mounts(layout: Layout) -> list[HierarchyMount]:
+def container_mounts(layout: Layout, fstype: str = "cgroup") -> list[HierarchyMount]:
     """
-    What a mount of type "cgroup" shows inside a container.
+    What a mount of type "cgroup", or "cgroup2", shows inside a container; nothing if there is no such hierarchy.
 
-    On v1 and hybrid layouts a directory for each hierarchy of v1, without cgroup2, as runc does it; with
-    pure v2 there is one entry, cgroup2.
+    On v1 and hybrid layouts "cgroup" is a directory for each hierarchy of v1, without cgroup2, as runc does it; with
+    pure v2 there is one entry, cgroup2, and so for "cgroup2" wherever it is mounted.
     """
-    if layout.mode == "v2":
+    if fstype == "cgroup2" and UNIFIED not in layout:
+        return []
+    if fstype == "cgroup2" or layout.mode == "v2":
         return [HierarchyMount("", UNIFIED, fstype="cgroup2", source="cgroup", data="")]
     by_point: dict[str, list[str]] = {}
     for name, point in layout.controllers.items():

@@ -77,17 +77,25 @@ def compile_unit(spec: Spec, request: Request, host: Host, writes: list[Write]) 
 
 
 def compile_mount(
-    builder: Builder, host: Host, stage: str, subject: str, destination: str, options: Options, *, unshared: bool
+    builder: Builder,
+    host: Host,
+    stage: str,
+    subject: str,
+    fstype: str,
+    destination: str,
+    options: Options,
+    *,
+    unshared: bool,
 ) -> None:
     """
-    The container's view of the hierarchies. With a cgroup namespace of its own it mounts them, and sees its cgroup as
-    their root; without, its directories of the host are bound.
+    The container's view of the hierarchies, or, of type cgroup2, of that one. With a cgroup namespace of its own it
+    mounts them, and sees its cgroup as their root; without, its directories of the host are bound.
     """
     shown = host.shown or host.layout
-    if shown.mode == "none":
-        raise Error(f"{subject}: this host has no cgroups")
+    entries = container_mounts(shown, fstype)
+    if not entries:
+        raise Error(f"{subject}: this host has no {'cgroups' if fstype == 'cgroup' else fstype}")
     flags = options.flags | MOUNT_FLAGS
-    entries = container_mounts(shown)
     if entries[0].controller != UNIFIED:
         builder.add(stage, "mount", subject, "tmpfs", "tmpfs", destination, flags & ~MS_RDONLY, "mode=755")
     for entry in entries:

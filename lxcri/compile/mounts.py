@@ -195,7 +195,8 @@ def _compile_mount(
     by_liblxc: bool,
 ) -> None:
     if mount.type in ("cgroup", "cgroup2") and not options.bind:
-        cgroups.compile_mount(builder, host, stage, subject, destination, options, unshared=is_present(spec, "cgroup"))
+        unshared = is_present(spec, "cgroup")
+        cgroups.compile_mount(builder, host, stage, subject, mount.type, destination, options, unshared=unshared)
     elif options.bind:
         _compile_bind(builder, spec, request, host, stage, subject, mount, destination, options)
     elif not mount.type:

@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import machine, mountinfo
+from oci import cgroup, machine, mountinfo
 from oci.machine import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mounted
 
 if TYPE_CHECKING:
@@ -502,6 +502,23 @@ def test_cgroup_mount_in_a_cgroup_namespace(bundle: Bundle) -> None:
     assert {line.split(":")[2] for line in cgroups} == {"/"}
     found = [mount for mount in mountinfo.parse(out.split("\n" + cgroups[0])[0]) if mount.fstype == "cgroup"]
     assert {mount.root for mount in found} == {"/"}
+
+
+@pytest.mark.skipif("" not in cgroup.mounts(), reason="cgroup2 is not mounted")
+@pytest.mark.parametrize(
+    "namespace", [True, pytest.param(False, marks=pytest.mark.runc_differs("shows the host's root of it"))]
+)
+def test_cgroup2_mount(bundle: Bundle, namespace: bool) -> None:
+    """Type cgroup2 is that hierarchy alone, beside v1 too, from the container's own cgroup on."""
+    bundle.mount("/unified", "cgroup2", "cgroup2", ["ro", "nosuid"])
+    if namespace:
+        bundle.namespace("cgroup")
+    container = bundle.container("/bin/sleep", "100").up()
+    mount = next(mount for mount in mountinfo.of_process(container.pid) if mount.point == "/unified")
+    assert mount.fstype == "cgroup2"
+    assert {"ro", "nosuid"} <= mount.options
+    with open(container.path("/unified/cgroup.procs")) as file:
+        assert str(container.pid) in file.read().split()
 
 
 def test_cgroup_mount_has_the_limits(bundle: Bundle) -> None:

@@ -318,10 +318,9 @@ CGROUP_FLAGS = NOSUID | NODEV | NOEXEC
 
 
 @pytest.mark.parametrize("layout", [V1, HYBRID])
-@pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
-def test_cgroups_with_a_namespace_of_their_own(layout: Layout, kind: str) -> None:
+def test_cgroups_with_a_namespace_of_their_own(layout: Layout) -> None:
     """A tmpfs, and each hierarchy of v1, mounted in that namespace."""
-    found = change(mount("/c", kind), given={"layout": layout})
+    found = change(mount("/c", "cgroup"), given={"layout": layout})
     subject = 'mounts[1] "/c"'
     others = ["memory", "devices", "freezer", "blkio", "pids"]
     assert found == {
@@ -381,6 +380,19 @@ def test_cgroups_of_v2() -> None:
         "mounts": [("move", subject, (4, "/c"))],
         "trees": [Tree(subject, cgroup=UNIFIED, recursive=True, set=CGROUP_FLAGS)],
     }
+
+
+def test_cgroup2_beside_v1() -> None:
+    """That hierarchy alone, where there is one."""
+    subject = 'mounts[1] "/c"'
+    found = change(mount("/c", "cgroup2", "ro"), given={"layout": HYBRID})
+    assert found == {"root": [("mount", subject, ("cgroup2", "cgroup", "/c", CGROUP_FLAGS | 1, ""))]}
+    found = change(mount("/c", "cgroup2"), base=namespaces("mount"), given={"layout": HYBRID})
+    assert found == {
+        "mounts": [("move", subject, (4, "/c"))],
+        "trees": [Tree(subject, cgroup=UNIFIED, recursive=True, set=CGROUP_FLAGS)],
+    }
+    assert refusal(mount("/c", "cgroup2"), layout=V1) == f"{subject}: this host has no cgroup2"
 
 
 def test_cgroups_before_the_pivot() -> None:
