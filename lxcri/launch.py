@@ -99,6 +99,7 @@ class Launch:
     def start(self, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
         from .cgroup.fs import Cgroup
+        from .cgroup.unit import left_to_files
         from .sources import take_trees
 
         users = [fd for fd, j in zip(self._joins, self.plan.host.joins, strict=True) if j.type == "user"]
@@ -123,7 +124,7 @@ class Launch:
             self._channel.raise_reported()
             raise self._starter.failure(met=self.pidfd >= 0) from None
         self._starter.end()
-        for ignored in self.cgroup.apply(writes):
+        for ignored in self.cgroup.apply(left_to_files(writes) if self.plan.host.unit else writes):
             self.ctx.log.warn(ignored)
         if self.plan.host.cgroup_owner >= 0:
             self.cgroup.give(self.plan.host.cgroup_owner)

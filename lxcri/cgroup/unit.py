@@ -281,6 +281,11 @@ def limits(writes: "Iterable[Write]") -> list[UnitProperty]:
 GROUPS = {"b": "block", "c": "char"}
 
 
+def left_to_files(writes: "Iterable[Write]") -> list[Write]:
+    """The writes but those that systemd makes itself, in a way of its own: it converts IOWeight for io.bfq.weight."""
+    return [write for write in writes if write.file != "io.bfq.weight" or " " in write.value]
+
+
 def device_properties(rules: "Iterable[DeviceRule]") -> list[UnitProperty]:
     """
     At least what these rules allow: systemd has no more than a list of devices that are.

@@ -7,6 +7,7 @@ from . import UNIFIED
 from .devices import v1_changes
 from .fs import read_text
 from .resources import CPU_PERIOD, compile_resources, device_filter
+from .unit import CPU_QUOTA_FILES, device_properties, left_to_files, limits
 from .write import Write
 
 TYPE_CHECKING = False
@@ -68,7 +69,7 @@ def update(
         changes, back = _device_writes(cgroup, resources)
         writes += changes
     try:
-        for warning in cgroup.apply(writes):
+        for warning in cgroup.apply(left_to_files(writes) if unit else writes):
             warn(warning)
         if unit:
             _change_unit(unit, cgroup, writes, rules if with_devices else None)
@@ -81,7 +82,6 @@ def update(
 def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], rules: list[DeviceRule] | None) -> None:
     """Let systemd have the same limits, or it sets them back."""
     from .systemd import change_unit
-    from .unit import CPU_QUOTA_FILES, device_properties, limits
 
     if any(write.file in CPU_QUOTA_FILES for write in writes):  # one limit, of which one file may stay as it is
         path = cgroup.dirs["cpu"]

@@ -286,7 +286,7 @@ def test_record_of_the_unit(systemd: FakeSystemd, container: Container) -> None:
     systemd.results = [None]
     container.bundle.write()
     command = container.runtime.spawn("create", "--bundle", container.bundle.path, container.id, options=DRIVER)
-    process.wait_for(lambda: bool(systemd.calls), "the call")
+    process.wait_for(lambda: systemd.jobs == 1, "the job")
     command.kill()
     command.wait()
     container.delete("--force").ok()

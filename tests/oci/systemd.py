@@ -128,6 +128,7 @@ class FakeSystemd:
     calls: to systemd
     matches: rules that were added to the bus
     control_group: of the instance
+    jobs: how many there were
     place: what is done with the processes of a scope: gets their cgroup, relative, and a pid
     hangs_up: whether the connection ends with the call that makes a job
     """
@@ -142,7 +143,7 @@ class FakeSystemd:
         self.place: Callable[[str, int], None] = move
         self.hangs_up = False
         self._serial = 0
-        self._jobs = 0
+        self.jobs = 0
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -235,14 +236,14 @@ class FakeSystemd:
             if self.hangs_up:
                 connection.shutdown(socket.SHUT_RDWR)
                 return
-            self._jobs += 1
-            job = f"{PATH}/job/{self._jobs}"
+            self.jobs += 1
+            job = f"{PATH}/job/{self.jobs}"
             self._send(connection, RETURN, {F_REPLY_SERIAL: serial}, "o", job)
             signal = {F_PATH: PATH, F_INTERFACE: MANAGER, F_MEMBER: "JobRemoved"}
             self._send(connection, SIGNAL, signal, "uoss", 99, f"{PATH}/job/99", unit, "failed")  # another job's
             result = self.results.pop(0) if self.results else "done"
             if result is not None:
-                self._send(connection, SIGNAL, signal, "uoss", self._jobs, job, unit, result)
+                self._send(connection, SIGNAL, signal, "uoss", self.jobs, job, unit, result)
         else:
             self._send(connection, RETURN, {F_REPLY_SERIAL: serial}, "")
 
@@ -267,5 +268,5 @@ def move(path: str, pid: int) -> None:
     hierarchies = cgroup.mounts()
     directory = f"{hierarchies.get('name=systemd') or hierarchies['']}/{path}"
     os.makedirs(directory, exist_ok=True)
-    with open(f"{directory}/cgroup.procs", "w") as file:
+    with contextlib.suppress(ProcessLookupError), open(f"{directory}/cgroup.procs", "w") as file:
         file.write(str(pid))

@@ -317,3 +317,11 @@ def test_root_slice_is_no_parent_in_a_path() -> None:
     assert unit.slice_path("-.slice") == ""
     with pytest.raises(Error):
         unit.slice_path("--.slice")
+
+
+def test_weight_of_io_is_left_to_systemd() -> None:
+    weights = {"weight": 100, "weightDevice": [{"major": 8, "minor": 0, "weight": 200}]}
+    fragment = resources(devices=ALLOW_ALL, blockIO=weights)
+    writes = compiled(fragment, systemd="system", layout=V2).host.cgroup_writes
+    assert [write.value for write in writes] == ["100", "8:0 200"]
+    assert [write.value for write in unit.left_to_files(writes)] == ["8:0 200"]
