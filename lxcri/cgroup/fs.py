@@ -23,7 +23,7 @@ else:
 
 SIGKILL = 9
 
-PATIENCE = 2.0  # seconds to wait for processes to die, freeze, or leave a cgroup
+PATIENCE = 10.0  # seconds to wait for processes to die, freeze, or leave a cgroup; on a busy machine that takes some
 FIRST_SLEEP, LONGEST_SLEEP = 0.0002, 0.05  # seconds
 FREEZE_BEFORE_SIGNAL = 0.02  # seconds; enough for all but what sleeps in the kernel, which cannot fork either
 RACES = 100  # times that others may remove a parent while we make its child
@@ -319,7 +319,7 @@ class Cgroup:
         return _pids(path) if path else []
 
     def freeze(self) -> None:
-        """Stop all processes; raises Error if that is not done within 2 seconds."""
+        """Stop all processes; raises Error if that is not done within 10 seconds."""
         files = self._freezer_files()
         if files is None:
             raise Error("cgroup: freeze: neither cgroup2 nor the freezer controller is mounted")
@@ -333,7 +333,7 @@ class Cgroup:
             raise Error(f'cgroup: write "{freeze}" to "{path}": {reason(e)}') from e
 
     def thaw(self, *, wait: bool = False) -> None:
-        """Let processes go on, and wait, if asked to, until they do; raises Error if they don't within 2 seconds."""
+        """Let processes go on, and wait, if asked to, until they do; raises Error if they don't within 10 seconds."""
         files = self._freezer_files()
         if files is None:
             return
@@ -369,7 +369,7 @@ class Cgroup:
 
         SIGKILL ends also a frozen one, and what forks faster than it is killed. It is sent until no process
         is left, or, with cgroup.kill, once, after which processes may need a moment to die. Raises Error if
-        some do not within 2 seconds.
+        some do not within 10 seconds.
         """
         if signum == SIGKILL and UNIFIED in self.dirs:
             try:
@@ -457,7 +457,7 @@ class Cgroup:
         Remove the container's cgroups that we made, and the ones made in them; what is gone is no error.
 
         parents: also their parents, if they were made for this container and have no other cgroups: delete has
-        to remove what create made (runtime.md, "Delete"). Raises Error if processes do not leave within 2
+        to remove what create made (runtime.md, "Delete"). Raises Error if processes do not leave within 10
         seconds.
         """
         made = set(self.made)
