@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup
+from oci import cgroup, process
 
 if TYPE_CHECKING:
     from oci.bundle import Bundle
     from oci.runtime import Container
 
-SECONDS = 2.0
-"""Within which a container has to be gone, whatever is in it. Nothing here takes a quarter of it on an idle machine."""
+SECONDS = process.TIMEOUT / 10
+"""Two, within which a container has to be gone, whatever is in it. On an idle machine all take a quarter of it."""
 
 WITHOUT_CGROUP2 = ["unshare", "--mount", "sh", "-c", 'umount -n /sys/fs/cgroup/unified && exec "$@"', "sh"]
 

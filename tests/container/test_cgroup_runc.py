@@ -163,6 +163,8 @@ if LAYOUT.mode == "hybrid":
     DIFFERENCES += [
         (file, ("limits",), V1_ONLY, constant(UNLIMITED)) for file in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")
     ]
+elif LAYOUT.mode == "v2":
+    DIFFERENCES.append(("hugetlb.2MB.rsvd.max", ("limits",), "1.1 limits no reservations", constant("max")))
 
 
 def for_runc(resources: Json) -> Json:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIMEOUT = 20.0  # seconds; far beyond what anything here takes, so only a hang meets it
+TIMEOUT = float(os.environ.get("LXCRI_TEST_TIMEOUT") or 20)
+"""Seconds; far beyond what anything here takes, so only a hang meets it. An emulated machine needs more."""
 
 expected: set[int] = set()
 """Children that are meant to run beyond a test."""
