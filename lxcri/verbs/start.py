@@ -52,7 +52,7 @@ def start(ctx: Context, entry: Entry, state: State | None) -> None:
 
             try:
                 run_poststart(ctx, entry, state)
-            except Error:
+            except (Error, OSError):
                 from .kill import SIGKILL, signal_init
 
                 signal_init(state, init, SIGKILL)
