@@ -265,19 +265,6 @@ static void op_console(const struct instruction *in)
 	check(SYS(ioctl, console_slave, TIOCSCTTY, 0, 0, 0, 0), "controlling terminal");
 }
 
-static void write_below(const char *path, const char *value, long filesystem, const char *what)
-{
-	struct statfs_ fs;
-	/* an image may have put its own file where the kernel's should be, even one that is waited for */
-	int fd = (int)check(sys_openat2(root_fd, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, BELOW_ROOT | RESOLVE_NO_SYMLINKS), what);
-
-	check(SYS(fstatfs, fd, &fs, 0, 0, 0, 0), what);
-	if (fs.type != filesystem)
-		fail(0, "not a file of the kernel's proc");
-	check(sys_write_all(fd, value, length(value)), what);
-	sys_close(fd);
-}
-
 /* A file below the container's own proc; -EXDEV where another file system has taken its place. */
 static long open_in_proc(const char *path, uint64_t flags)
 {
@@ -332,10 +319,17 @@ static void op_label(const char *file, const char *label)
 static void op_sysctl(const struct instruction *in)
 {
 	struct text path = { .n = 0 };
+	long fd;
 
-	add(&path, "proc/sys/");
+	add(&path, "sys/");
 	add(&path, in->argument[0].string);
-	write_below(path.s, in->argument[1].string, PROC_SUPER_MAGIC, "write");
+	/* an image may have put its own file where the kernel's should be, even one that is waited for */
+	fd = open_in_proc(path.s, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd == -EXDEV)
+		fail(0, "not a file of the kernel's proc");
+	check(fd, "write");
+	check(sys_write_all((int)fd, in->argument[1].string, length(in->argument[1].string)), "write");
+	sys_close((int)fd);
 }
 
 /* A file with the state that is one hook's own. */

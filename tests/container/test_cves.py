@@ -174,12 +174,12 @@ def test_writes_to_another_file_of_proc(bundle: Bundle, file: str) -> None:
     """CVE-2025-52881: with a file of the host's proc where the sysctl is, nothing is written to that one."""
     victim = subprocess.Popen(["/bin/sleep", "100"])
     try:
-        path = f"/proc/{victim.pid}/comm"
+        path = f"/proc/{victim.pid}/oom_score_adj"
         bundle.bind(path, f"/proc/{file}")
-        bundle.linux["sysctl"] = {"kernel.domainname": "attack"}
+        bundle.linux["sysctl"] = {"kernel.domainname": "7"}
         bundle.run("/bin/true")
-        with open(path) as comm:
-            assert comm.read() == "sleep\n"
+        with open(path) as adjustment:
+            assert adjustment.read() == "0\n"
     finally:
         victim.kill()
         victim.wait()
