@@ -88,7 +88,8 @@ class Layout:
         "Cgroups Path").
 
         An absolute cgroups_path is one from the mount point, a relative one from the runtime's own cgroup, an
-        empty one means `id`, relative. ".." does not lead above either. Raises Error where there is nothing
+        empty one means `id`, relative. With cgroup2 alone it is the parent of the runtime's own: that itself, which
+        has processes, could hand no controllers down. ".." does not lead above. Raises Error where there is nothing
         left to name a cgroup.
         """
         path = cgroups_path or id
@@ -103,6 +104,8 @@ class Layout:
                 places[UNIFIED] = self.unified
         else:
             places = self.own
+            if self.mode == "v2" and places.get(UNIFIED, self.unified) != self.unified:
+                places = {UNIFIED: places[UNIFIED].rpartition("/")[0]}
         return {name: place + tail for name, place in places.items()}
 
 

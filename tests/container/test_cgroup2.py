@@ -156,6 +156,17 @@ def test_a_parent_with_processes(make: Callable[[str], str], run: Callable[[str]
     create(container(bundle, leaf, {})).ok()
 
 
+def test_a_path_relative_to_where_the_runtime_is(make: Callable[[str], str], bundle: Bundle) -> None:
+    """The runtime's own cgroup has a process, the runtime, so the container's is beside it."""
+    parent = make(f"/{bundle.runtime.new_id()}-parent")
+    own = make(f"{parent}/own")
+    enter = ["sh", "-c", f'echo 0 >{place(own)}/cgroup.procs && exec "$@"', "sh"]
+    one = container(bundle, "")
+    one.create(wrapper=[*enter, *cgroup.only_v2()])
+    assert cgroup.paths(one.pid)[""] == f"{parent}/{one.id}"
+    assert read(f"{parent}/{one.id}", "hugetlb.2MB.max") == str(2 << 20)
+
+
 def test_a_threaded_parent(make: Callable[[str], str], bundle: Bundle) -> None:
     """Processes cannot be in a child of a threaded cgroup, and most controllers cannot be handed down to it."""
     parent = make(f"/{bundle.runtime.new_id()}-parent")

@@ -789,3 +789,28 @@ def test_a_cgroup_that_is_gone_is_no_error(make: Callable[..., Cgroup]) -> None:
     later.kill_all(signal.SIGKILL)
     assert later.pids() == []
     assert not later.frozen()
+
+
+# -------------------------------------------------------------------------------------------------- delegation
+
+CGROUP2 = pytest.mark.skipif(LAYOUT.unified is None, reason="cgroup2 is not mounted")
+
+
+@CGROUP2
+@pytest.mark.parametrize("list_is_there", [True, False])
+def test_giving_a_cgroup_away(
+    make: Callable[..., Cgroup], monkeypatch: pytest.MonkeyPatch, list_is_there: bool
+) -> None:
+    """config-linux.md, "Cgroup ownership": the files that the kernel names, or three if it names none."""
+    delegated = {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+    if list_is_there:
+        delegated = set(read_text(fs.DELEGATED).split())
+    else:
+        monkeypatch.setattr(fs, "DELEGATED", "/nonexistent")
+    cgroup = make()
+    cgroup.give(1234)
+    path = cgroup.dirs[UNIFIED]
+    found = {name: os.stat(f"{path}/{name}") for name in [".", *os.listdir(path)]}
+    assert {name for name, status in found.items() if status.st_uid == 1234} == {".", *(delegated & set(found))}
+    assert {status.st_uid for status in found.values()} == {0, 1234}
+    assert {status.st_gid for status in found.values()} == {0}

@@ -123,6 +123,21 @@ def test_a_relative_path_begins_at_the_runtimes_own_cgroup() -> None:
     assert directories[UNIFIED] == "/sys/fs/cgroup/unified/user.slice/session-1.scope/a/b"
 
 
+def test_with_cgroup2_alone_a_relative_path_begins_at_the_parent_of_the_runtimes_own_cgroup() -> None:
+    """Which has no processes: cgroup2 does not let a cgroup with some limit others."""
+    mount = "29 23 0:99 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw"
+    for own, directory in (
+        ("/user.slice/session-1.scope", "/sys/fs/cgroup/user.slice/a"),
+        ("/shell", "/sys/fs/cgroup/a"),
+        ("/", "/sys/fs/cgroup/a"),
+    ):
+        assert Layout.parse(mount, f"0::{own}\n").directories("a", "id") == {UNIFIED: directory}
+        assert Layout.parse(mount, f"0::{own}\n").directories("/a", "id") == {UNIFIED: "/sys/fs/cgroup/a"}
+    inner = mount.replace(" / /sys", " /outer /sys")
+    for own, directory in (("/outer", "/sys/fs/cgroup/a"), ("/outer/own", "/sys/fs/cgroup/a")):
+        assert Layout.parse(inner, f"0::{own}\n").directories("../a", "id") == {UNIFIED: directory}
+
+
 def test_an_empty_path_is_the_id_as_relative_path() -> None:
     assert HYBRID.directories("", "id") == HYBRID.directories("id", "other")
 
