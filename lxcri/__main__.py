@@ -67,11 +67,17 @@ def run(words: list[str]) -> int:
         log = context.log
         if request.command.refused:
             raise Error(request.command.refused)
+        if debug:
+            from . import timeline
+
+            timeline.begin()
         module = __import__(f"lxcri.verbs.{verb}", None, None, ("run",))
         try:
             status: int = module.run(context, **request.arguments)
             return status
         finally:
+            if debug:
+                timeline.report(log.debug)
             if context.outside:
                 context.outside.end()
     except UsageError as e:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import OCI_VERSION
+from . import OCI_VERSION, timeline
 from .compile.hooks import merge_hooks
 from .compile.process import unique_environment
 from .compile.request import Request
@@ -65,7 +65,10 @@ def load_bundle(
     To the spec are added the runtime's own hooks; of several values of an environment variable the last one stays.
     """
     bundle = os.path.abspath(bundle)
-    spec = decode_config(read_config(bundle))
+    data = read_config(bundle)
+    timeline.mark("config.json")
+    spec = decode_config(data)
+    timeline.mark("decode")
     check_version(spec.oci_version)
     if spec.root is None:
         raise Error("root: missing")

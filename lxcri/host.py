@@ -11,7 +11,6 @@ from .compile.mounts import clean_path
 from .compile.namespaces import TYPES
 from .compile.request import ALL_SHOWN, Host
 from .procfs import read_text
-from .sources import read_id_mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def _joined_ids(spec: Spec) -> tuple[str, str]:
             except OSError:
                 break  # which is said when it is to be joined
             try:
+                from .sources import read_id_mappings
+
                 return read_id_mappings(fd)
             finally:
                 os.close(fd)

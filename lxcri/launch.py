@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from . import linux, program
+from . import program, timeline
 from .cgroup.fs import Cgroup
 from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, ClosedError
 from .compile.namespaces import TYPES
@@ -51,6 +51,7 @@ def encode_program(ctx: Context, plan: Plan) -> bytes:
         compiled = compile_filter(plan.seccomp, f"{ctx.root}/{SECCOMP_CACHE}")
         if compiled.unknown:
             ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
+        timeline.mark("seccomp")
         flags = compiled.flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if compiled.notify else 0)
         stages["start"] = [
             (name, subject, (flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
@@ -111,6 +112,7 @@ class Launch:
             self.cgroup.filtered = self.plan.host.device_filter is not None
             self._record(self.cgroup, self.plan.host.unit)
             self._make_resctrl_group()
+            timeline.mark("cgroup")
             listener = self._listen()
             sources = [t.source or self.cgroup.dirs[t.cgroup] for t in self.plan.host.trees]
             trees = [self._keep(fd) for fd in take_trees(self.plan.host, sources, users[0] if users else None)]
@@ -119,17 +121,22 @@ class Launch:
             code = self._keep(sealed_memory("program", encode_program(self.ctx, self.plan)))
             outer = [] if self.plan.host.own_mount_namespace else [self._keep(_open("/proc/self/ns/mnt"))]
             descriptors = [code, 0, 1, 2, listener, *consoles, *preserved, *trees, *outer]
+            timeline.mark("program, trees")
             self._guide(descriptors)
         except ClosedError:
             self._channel.raise_reported()
             raise self._starter.failure(met=self.pidfd >= 0) from None
-        self._starter.end()
+        timeline.mark("helper")
+        self._starter.kill()  # which takes as long as the next steps
         for ignored in self.cgroup.apply(left_to_files(writes) if self.plan.host.unit else writes):
             self.ctx.log.warn(ignored)
         if self.plan.host.cgroup_owner >= 0:
             self.cgroup.give(self.plan.host.cgroup_owner)
         if "devices" not in self.cgroup.dirs:
             self.cgroup.filter_devices(self.plan.host.device_filter)
+        timeline.mark("limits")
+        self._starter.end()
+        timeline.mark("end of liblxc's process")
         self._close_fds()
         if self._limits:
             self._restore_limits(*self._limits)
@@ -238,6 +245,8 @@ class Launch:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as e:
             raise Error(f'{subject}: path "{path}": {reason(e)}') from e
+        from . import linux
+
         try:
             right = linux.namespace_type(fd) == flag
         except OSError:
@@ -336,11 +345,13 @@ class Launch:
         if not self.plan.host.pre_pivot:
             self._place(self.state.pid)
             self._move_devices()
+        timeline.mark("placement")
         self._channel.send(PLACED)
         self._expect(READY)
 
     def _meet(self, pid: int) -> None:
         """Init is this process: it waits for our word, so its pid cannot become another's before we hold it."""
+        timeline.mark("liblxc")
         try:
             self.pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -399,6 +410,7 @@ class Launch:
                 oci_state_json(self.state, "created", self.state.pid) if subject.startswith("hooks.prestart") else state
             )
             run_outside(self.ctx, subject, hook, seen, self.state.bundle)
+            timeline.mark(subject)
 
     def _expect(self, kind: bytes) -> int:
         """Wait for a packet of this kind; return its sender's pid. Raises Error for a failure that it reports."""

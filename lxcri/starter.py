@@ -11,7 +11,6 @@ import _socket
 import os
 import posix
 
-from . import linux
 from .cgroup.fs import warm
 from .cgroup.layout import detect
 from .channel import Channel
@@ -213,10 +212,15 @@ class Starter:
         except OSError:
             return []
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill it: liblxc has done its part. Init becomes the child of who will reap it: the engine."""
         if self.pid > 0:
             posix.kill(self.pid, _signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.kill()
+        if self.pid > 0:
             posix.waitpid(self.pid, 0)
         self.pid = -1
 
@@ -262,6 +266,8 @@ class Starter:
             posix._exit(1)  # noqa: SLF001 (its documented name)
 
     def _prepare_and_start(self, runtime: int, orders: _socket.socket) -> None:
+        from . import linux
+
         # Who kills the runtime ends all of it: liblxc would wait for init, and init for the runtime's word. But while
         # liblxc starts init it blocks this signal, and must not die: the child that it has just cloned would wait for
         # it for ever. As soon as that executes the helper it sees that nobody is there, and ends.
@@ -298,6 +304,8 @@ class Starter:
         from lxcffi import log
         from lxcffi.handle import Handle
 
+        from . import linux
+
         log.init(f"/proc/self/fd/{self.log}", "ERROR")
         linux.mount("none", RUNTIME_PATH, "tmpfs", 0, "mode=755,size=64k")
         container = Handle(f"{self._id}.{posix.getpid()}", lxcpath)
@@ -306,6 +314,7 @@ class Starter:
         return container
 
     def _start(self, container: Handle, received: tuple[Orders, list[int]], *, covered: bool) -> None:
+        from . import linux
         from .procfs import write_text
 
         orders, fds = received
@@ -350,6 +359,8 @@ def _reachable(rootfs: str) -> str:
 
     That is the tmpfs that covers the cgroup hierarchies.
     """
+    from . import linux
+
     tree = linux.open_tree(rootfs, recursive=True)
     linux.mount("none", CGROUP_ROOT, "tmpfs", linux.MS_REMOUNT, COVER)
     place = f"{CGROUP_ROOT}/rootfs"

@@ -6,7 +6,7 @@ import _socket
 import os
 import time
 
-from .. import notify
+from .. import notify, timeline
 from ..channel import set_send_timeout
 from ..errors import Error, reason
 from ..starter import Starter
@@ -45,8 +45,10 @@ def run(
         starter = None
         try:
             starter = Starter(id, entry)
+            timeline.mark("fork")
             from ..bundle import load_bundle
 
+            timeline.mark("import of msgspec and the compiler")
             spec, request = load_bundle(
                 ctx,
                 id=id,
@@ -87,10 +89,13 @@ def create(
     from ..host import prepare_host
     from ..launch import Launch
 
+    timeline.mark("bundle, import of the rest")
     creator = owner()  # who may be another one in a moment
     host = prepare_host(ctx, spec, request)
     starter.follow()
+    timeline.mark("facts about the host")
     plan = compile_plan(spec, request, host)
+    timeline.mark("compile")
     for warning in plan.warnings:
         ctx.log.warn(warning)
     annotations = {name: text for name, text in spec.annotations.items() if name != CONFIG_FILE_ANNOTATION}
@@ -115,7 +120,9 @@ def create(
     launch = Launch(ctx, plan, entry, state, host.layout, starter)
     try:
         launch.begin()
+        timeline.mark("orders to liblxc's process")
         write_documents(entry, spec, plan)
+        timeline.mark("documents")
         if request.notify:
             os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
         launch.start(console)
@@ -124,6 +131,7 @@ def create(
         if pidfd_socket:
             send_pidfd(ctx, pidfd_socket, launch.pidfd)
         launch.commit()
+        timeline.mark("state")
     except BaseException as e:
         try:
             launch.abort()
