@@ -60,11 +60,15 @@ def write(path: str, python: str, paths: list[str]) -> None:
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
 
+def packed() -> list[tuple[str, str]]:
+    """The packages whose modules are put into the archive, with their directories."""
+    return [(name, os.path.dirname(spec.origin)) for name in PACKED if (spec := find_spec(name)) and spec.origin]
+
+
 def write_archive() -> None:
     """Write the archive of modules, where the package's directory can be written."""
-    packages = [(name, os.path.dirname(spec.origin)) for name in PACKED if (spec := find_spec(name)) and spec.origin]
     try:
-        archive.write(archive.PATH, packages)
+        archive.write(archive.PATH, packed())
     except OSError as e:
         sys.stderr.write(f"lxcri.entry: {archive.PATH}: {e.strerror}; without it the command starts more slowly\n")
 

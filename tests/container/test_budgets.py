@@ -1,0 +1,129 @@
+"""What the verbs that engines call in a loop may cost, in what can be counted: system calls and imports.
+
+Times depend on the machine and on who else uses it; these do not. Where a budget is exceeded for a good reason, raise
+it here; where less is used, lower it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from oci import process
+
+from lxcri import archive, entry
+from lxcri.cgroup.layout import detect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from oci.bundle import Bundle
+
+TOLERANCE = 1.05
+
+SYSCALLS = {  # by verb: beyond those of an interpreter that does nothing; and for each hierarchy of cgroups
+    "create": (945, 7),
+    "state": (138, 0),
+    "start": (152, 0),
+    "kill": (136, 0),
+    "delete": (176, 2),
+}
+
+MODULES_OF_CREATE = 133
+"""With those that msgspec imports."""
+
+NEVER = {"msgspec", "click", "re", "enum", "typing", "json"}
+
+pytestmark = [
+    pytest.mark.lxcri_only("a runtime's own budget"),
+    pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed"),
+]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """The command as lxcri.entry writes it, with an archive that is up to date, and a state directory of its own."""
+    path = tmp_path / "archive"
+    archive.write(str(path), entry.packed())
+    program = entry.program(entry.package_paths()).replace(
+        "\nmain()\n", f"\nimport lxcri.archive\nlxcri.archive.PATH = {str(path)!r}\nmain()\n"
+    )
+    script = tmp_path / "lxcri"
+    script.write_text(program)
+    return [os.path.realpath(sys.executable), "-IS", str(script), "--root", str(tmp_path / "root")]
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Callable[..., int]:
+    """How many system calls a command makes, without its children's."""
+
+    def count(*words: str) -> int:
+        table = tmp_path / "strace"
+        with open(tmp_path / "out", "w") as out:
+            subprocess.run(
+                ["strace", "-c", "-o", table, *words], check=True, env={}, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out, timeout=process.TIMEOUT,
+            )  # fmt: skip
+        return int(table.read_text().splitlines()[-1].split()[3])
+
+    return count
+
+
+def hierarchies() -> int:
+    """How many hierarchies of cgroups there are."""
+    layout = detect()
+    return len(set(layout.controllers.values())) + (layout.unified is not None)
+
+
+def test_system_calls(bundle: Bundle, command: list[str], counted: Callable[..., int]) -> None:
+    bundle.process["args"] = ["/bin/sleep", "100"]
+    bundle.write()
+    bare = counted(command[0], "-IS", "-c", "pass")
+    words = {
+        "create": ("--bundle", bundle.path, "budget"),
+        "state": ("budget",),
+        "start": ("budget",),
+        "kill": ("budget", "KILL"),
+        "delete": ("budget",),
+    }
+    subprocess.run([*command, "state", "budget"], check=False, capture_output=True)  # has what is compiled compiled
+    used: dict[str, int] = {}
+    try:
+        for verb, arguments in words.items():
+            used[verb] = counted(*command, verb, *arguments) - bare
+            if verb == "kill":
+                process.wait_for(lambda: not process.children(), "the end of the container")
+    finally:
+        subprocess.run([*command, "delete", "--force", "budget"], check=False, capture_output=True)
+    allowed = {verb: TOLERANCE * (fixed + each * hierarchies()) for verb, (fixed, each) in SYSCALLS.items()}
+    assert {verb: count for verb, count in used.items() if count > allowed[verb]} == {}, used
+
+
+def imports(words: list[str], report: Path) -> set[str]:
+    """The modules that a command imports; interpreter's own ones too."""
+    with open(report, "w") as file:
+        subprocess.run(
+            [words[0], "-X", "importtime", *words[1:]], check=True, env={}, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file, timeout=process.TIMEOUT,
+        )  # fmt: skip
+    lines = report.read_text().splitlines()
+    return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+
+def test_imports(bundle: Bundle, command: list[str], tmp_path: Path) -> None:
+    bundle.process["args"] = ["/bin/sleep", "100"]
+    bundle.write()
+    try:
+        of_create = imports([*command, "create", "--bundle", bundle.path, "budget"], tmp_path / "report")
+        for words in (["state"], ["start"], ["kill"], ["delete", "--force"]):
+            assert not imports([*command, *words, "budget"], tmp_path / "report") & NEVER, words
+    finally:
+        subprocess.run([*command, "delete", "--force", "budget"], check=False, capture_output=True)
+    assert "msgspec" in of_create
+    assert not of_create & {"click", "json", "inspect", "subprocess", "pathlib"}
+    assert len(of_create) <= TOLERANCE * MODULES_OF_CREATE
