@@ -100,7 +100,6 @@ class Launch:
     def start(self, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
         from .cgroup.fs import Cgroup
-        from .cgroup.unit import left_to_files
         from .sources import take_trees
 
         users = [fd for fd, j in zip(self._joins, self.plan.host.joins, strict=True) if j.type == "user"]
@@ -128,7 +127,11 @@ class Launch:
             raise self._starter.failure(met=self.pidfd >= 0) from None
         timeline.mark("helper")
         self._starter.kill()  # which takes as long as the next steps
-        for ignored in self.cgroup.apply(left_to_files(writes) if self.plan.host.unit else writes):
+        if self.plan.host.unit is not None:
+            from .cgroup.unit import left_to_files
+
+            writes = left_to_files(writes)
+        for ignored in self.cgroup.apply(writes):
             self.ctx.log.warn(ignored)
         if self.plan.host.cgroup_owner >= 0:
             self.cgroup.give(self.plan.host.cgroup_owner)

@@ -6,10 +6,13 @@ import msgspec
 
 from . import program
 from .cgroup.devices import DeviceRule
-from .cgroup.unit import Unit
 from .cgroup.write import Write
 from .errors import Error
 from .spec import Hook, IntelRdt, Seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroup.unit import Unit
 
 Instruction = tuple[str, str, tuple[Any, ...]]
 """Operation (of lxcri.program.OPERATIONS), what it is about, arguments."""
@@ -101,7 +104,7 @@ class HostPart(Part):
     net_devices: dict[str, str] = {}
     intel_rdt: IntelRdt | None = None
     cgroups_path: str = ""
-    unit: Unit | None = None
+    unit: "Unit | None" = None
     cgroup_writes: list[Write] = []
     device_filter: list[DeviceRule] | None = None
     cgroup_owner: int = -1

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from ..errors import Error, reason
 from . import UNIFIED
-from .devices import v1_changes
+from .devices import essential_device_rules, expand, v1_changes
 from .fs import read_text
 from .resources import CPU_PERIOD, compile_resources, device_filter
-from .unit import CPU_QUOTA_FILES, device_properties, left_to_files, limits
 from .write import Write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..spec import Resources
-    from .devices import DeviceRule
+    from ..spec import DeviceCgroup, Resources
     from .fs import Cgroup
     from .layout import Layout
 
@@ -68,25 +66,33 @@ def update(
     if with_devices and on_v1:
         changes, back = _device_writes(cgroup, resources)
         writes += changes
+    files = writes
+    if unit:
+        from .unit import left_to_files
+
+        files = left_to_files(writes)
     try:
-        for warning in cgroup.apply(left_to_files(writes) if unit else writes):
+        for warning in cgroup.apply(files):
             warn(warning)
         if unit:
-            _change_unit(unit, cgroup, writes, rules if with_devices else None)
+            _change_unit(unit, cgroup, writes, resources.devices if with_devices else [])
         if with_devices and not on_v1:
             cgroup.filter_devices(rules)
     except Error as e:
         raise Error(f"{e}{_restore(cgroup, before, back)}") from e
 
 
-def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], rules: list[DeviceRule] | None) -> None:
+def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], devices: list[DeviceCgroup]) -> None:
     """Let systemd have the same limits, or it sets them back."""
     from .systemd import change_unit
+    from .unit import CPU_QUOTA_FILES, device_properties, limits
 
     if any(write.file in CPU_QUOTA_FILES for write in writes):  # one limit, of which one file may stay as it is
         path = cgroup.dirs["cpu"]
         writes = writes + [Write("", "cpu", file, _text(f"{path}/{file}").strip()) for file in CPU_QUOTA_FILES]
-    properties = limits(writes) + (device_properties(rules) if rules is not None else [])
+    properties = limits(writes)
+    if devices:
+        properties += device_properties(expand(devices) + essential_device_rules())
     if properties:
         change_unit(unit, properties)
 

@@ -6,7 +6,6 @@ from ..cgroup import UNIFIED
 from ..cgroup.devices import DeviceRule, essential_device_rules, expand
 from ..cgroup.layout import STANDARD_PLACE, container_mounts
 from ..cgroup.resources import compile_resources as compile_limits, device_filter
-from ..cgroup.unit import Unit, compile_unit as compile_systemd_unit
 from ..cgroup.write import Write
 from ..errors import Error
 from ..plan import Builder, Tree
@@ -14,6 +13,10 @@ from ..spec import Resources, Spec
 from .namespaces import host_id, id_mappings, is_new, is_present
 from .options import ATTR_RDONLY, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, Options, attributes_of
 from .request import Host, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..cgroup.unit import Unit
 
 MOUNT_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
@@ -58,11 +61,13 @@ def owner(spec: Spec, host: Host) -> int:
     return -1
 
 
-def compile_unit(spec: Spec, request: Request, host: Host, writes: list[Write]) -> Unit | None:
+def compile_unit(spec: Spec, request: Request, host: Host, writes: list[Write]) -> "Unit | None":
     """The unit of systemd for the container, if there is to be one, with the limits that these writes are."""
     assert spec.linux is not None
     if not request.systemd:
         return None
+    from ..cgroup.unit import compile_unit as compile_systemd_unit
+
     resources = spec.linux.resources or Resources()
     restricted = request.cgroup_devices and not host.user_namespace
     return compile_systemd_unit(

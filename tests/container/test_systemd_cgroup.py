@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -237,6 +238,15 @@ def test_update(systemd: FakeSystemd, container: Container) -> None:
     result = container.runtime.call("update", "--pids-limit", "40", container.id)
     result.refused(f'systemd: change "{scope(container)}": out of range')
     assert cgroup.read(container.pid, "pids", "pids.max") == "30"
+
+
+def test_update_of_devices(systemd: FakeSystemd, container: Container) -> None:
+    """Also where all become allowed: the unit's own list would go on to hold."""
+    container.create(options=DRIVER)
+    rules = container.bundle.file("rules", json.dumps({"devices": [{"allow": True, "access": "rwm"}]}))
+    container.runtime.call("update", "--resources", rules, container.id).ok()
+    assert systemd.calls[0].properties["DevicePolicy"] == "strict"
+    assert systemd.calls[1].properties == {"DevicePolicy": "auto", "DeviceAllow": []}
 
 
 def test_limits_that_are_no_properties(systemd: FakeSystemd, container: Container) -> None:

@@ -178,6 +178,10 @@ def test_devices(bundle: Bundle) -> None:
         assert entry in allowed
     systemctl("daemon-reload")
     assert execute(container, script).stdout == "null\nkmsg\nno\n"
+    rules = bundle.file("rules", json.dumps({"devices": [{"allow": True, "access": "rwm"}]}))
+    container.runtime.call("update", "--resources", rules, container.id).ok()
+    assert show(unit, "DevicePolicy", "DeviceAllow") == ['"auto"', "0"]
+    process.wait_for(lambda: execute(container, script).stdout == "null\nkmsg\nport\n", "access to all")
 
 
 def test_slices(bundle: Bundle) -> None:
