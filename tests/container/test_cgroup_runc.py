@@ -145,7 +145,7 @@ NO_BURST = "1.1 does not know cpu.burst"
 NO_IDLE = "1.1 does not know cpu.idle, which gives cpu.shares the least value"
 LINE = "before 1.3.2 the formula was a line"
 
-UNLIMITED = "9223372036854771712"  # bytes, in pages
+UNLIMITED = "9223372036854771712"  # bytes, in pages; some kernels call it max where others do not
 V1_ONLY = "beside v1, 1.1 uses no controller of cgroup2, and refuses the limit"
 
 DIFFERENCES: list[tuple[str, tuple[str, ...], str, Callable[[Json], str]]] = [
@@ -155,13 +155,13 @@ DIFFERENCES: list[tuple[str, tuple[str, ...], str, Callable[[Json], str]]] = [
     ("cpu.shares", ("idle",), NO_IDLE, constant("1024")),
     ("cpu.weight", ("idle",), NO_IDLE, constant("100")),
     ("cpu.weight", ("limits", "little CPU", "usual CPU", "much CPU"), LINE, former_weight),
-    ("memory.kmem.tcp.limit_in_bytes", ("limits",), "1.1 warns, and does nothing", constant(UNLIMITED)),
+    ("memory.kmem.tcp.limit_in_bytes", ("limits",), "1.1 warns, and does nothing", constant("max")),
 ]
 """Files that have other values with runc 1.1: in which sets, why, and which."""
 
 if LAYOUT.mode == "hybrid":
     DIFFERENCES += [
-        (file, ("limits",), V1_ONLY, constant(UNLIMITED)) for file in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")
+        (file, ("limits",), V1_ONLY, constant("max")) for file in ("hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")
     ]
 elif LAYOUT.mode == "v2":
     DIFFERENCES.append(("hugetlb.2MB.rsvd.max", ("limits",), "1.1 limits no reservations", constant("max")))
@@ -194,7 +194,7 @@ def settings(pid: int) -> Files:
             mode = os.stat(path).st_mode
             if name == "devices.list" or (mode & 0o600 == 0o600 and os.path.isfile(path) and is_setting(name)):
                 with contextlib.suppress(OSError), open(path) as file:
-                    lines = file.read().splitlines()
+                    lines = file.read().replace(UNLIMITED, "max").splitlines()
                     found[name] = "\n".join(sorted(lines) if name == "devices.list" else lines)
     return found
 
