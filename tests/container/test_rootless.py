@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from oci import process
+from oci import cgroup, engine, process
 from oci.console import ConsoleSocket, OnTerminal
 from oci.rootless import Rootless, needs_newuidmap
 from oci.user import COUNT, SUBORDINATE, UID, User, known
@@ -330,6 +330,49 @@ def test_verbs_that_take_a_cgroup(rootless: Rootless, words: tuple[str, ...]) ->
     assert done.returncode == 1
     assert done.stderr == f"lxcri: {words[0]}: the container has no cgroup\n"
     rootless.down(pid)
+
+
+@pytest.fixture
+def delegated(rootless: Rootless, machine: Machine) -> Iterator[Rootless]:
+    """The user has a cgroup in every hierarchy, and is in it."""
+    parent = f"/{machine.prefix}-delegated"
+    with engine.cgroups(f"{parent}/own"):
+        directories = [f"{point}{parent}" for point in sorted(set(cgroup.mounts().values()))]
+        for directory in directories:
+            for path in directory, f"{directory}/own", f"{directory}/cgroup.procs", f"{directory}/own/cgroup.procs":
+                os.chown(path, UID, UID)
+        move = "for d; do [ $d = -- ] && break; echo $$ >$d/own/cgroup.procs; done"
+        script = f'{move}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
+        rootless.wrapper = ["/bin/sh", "-c", script, "sh", *directories, "--"]
+        rootless.bundle.linux["cgroupsPath"] = f"{parent}/container"
+        yield rootless
+
+
+def test_delegated_cgroup(delegated: Rootless) -> None:
+    """Limits, pause, update, events, ps and kill --all, in cgroups that are the user's."""
+    delegated.bundle.linux["resources"] = {"pids": {"limit": 17}, "memory": {"limit": 1 << 26}}
+    pid = delegated.up("/bin/sleep", "1000")
+    with open(f"/proc/{pid}/cgroup") as file:
+        assert file.read().count("-delegated/container\n") == len(delegated.wrapper) - 5
+    assert delegated.call("update", "--pids-limit", "18", "r").stderr == ""
+    stats = json.loads(delegated.call("events", "--stats", "r").stdout)["data"]
+    assert (stats["pids"]["limit"], stats["memory"]["usage"]["limit"]) == (18, 1 << 26)
+    assert delegated.call("pause", "r").stderr == ""
+    assert json.loads(delegated.call("state", "r").stdout)["status"] == "paused"
+    assert delegated.call("resume", "r").stderr == ""
+    assert delegated.call("exec", "r", "/bin/grep", "-c", "/container$", "/proc/self/cgroup").returncode == 0
+    assert json.loads(delegated.call("ps", "--format", "json", "r").stdout) == [pid]
+    assert delegated.call("kill", "--all", "r", "KILL").stderr == ""
+    assert process.ended(pid)
+    os.waitpid(pid, 0)
+    assert delegated.call("delete", "r").stderr == ""
+
+
+def test_limit_in_a_delegated_cgroup_binds(delegated: Rootless) -> None:
+    """What goes beyond it fails."""
+    delegated.bundle.linux["resources"] = {"pids": {"limit": 5}}
+    done = delegated.run("/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait")
+    assert "can't fork" in done.stderr
 
 
 def mapping(host: int, size: int = 1) -> dict[str, Any]:

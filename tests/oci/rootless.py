@@ -43,6 +43,8 @@ class Rootless:
         self.user = user
         self.subordinate = subordinate
         self.env = dict(user.environment)
+        self.wrapper: list[str] = []
+        """What root does before it becomes the user: the beginning of a command line."""
         bundle.linux.pop("cgroupsPath", None)
         bundle.linux["resources"] = {}
         if not subordinate:
@@ -64,9 +66,9 @@ class Rootless:
         os.chmod(self.bundle.path, 0o755)
         self.user.give(self.bundle.path)
 
-    def call(self, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the runtime; output goes to files."""
-        argv = self.user.argv(*prefix, self.bundle.runtime.path, *words)
+        argv = [*self.wrapper, *self.user.argv(self.bundle.runtime.path, *words)]
         path = os.path.join(self.bundle.path, "out")
         with open(path, "w+") as out, open(path + ".err", "w+") as err:
             done = subprocess.run(
@@ -81,13 +83,11 @@ class Rootless:
             )
             return subprocess.CompletedProcess(argv, done.returncode, contents(out), contents(err))
 
-    def run(
-        self, *args: str, options: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run a container with this process."""
         self.bundle.process["args"] = list(args)
         self.write()
-        return self.call(*options, "run", "--bundle", self.bundle.path, "rootless", prefix=prefix)
+        return self.call(*options, "run", "--bundle", self.bundle.path, "rootless")
 
     def sh(self, script: str, *options: str) -> str:
         """Run a container with this shell script, which must succeed; return its output."""
