@@ -68,7 +68,7 @@ class Execution:
         self._channel.expect(HELLO, self.ctx.log.warn)
         self._set_affinity(initial, "initial")
         if cgroup is not None:
-            cgroup.place(self.pid, beside=self._init)
+            self._place(cgroup)
         self._set_affinity(final, "final")
         if process.oom_score_adj is not None:
             subject = f"process.oomScoreAdj: {process.oom_score_adj}"
@@ -85,6 +85,22 @@ class Execution:
         if numbers:
             self._deliver_listener(numbers)
         self._channel.expect_end(self.ctx.log.warn)  # execve closes it
+
+    def _place(self, cgroup: Cgroup) -> None:
+        """
+        Move the process to its cgroup.
+
+        An ordinary user who calls from a cgroup that is not the user's may not (cgroups(7), "Delegation"). Systemd may.
+        """
+        try:
+            cgroup.place(self.pid, beside=self._init)
+        except Error:
+            if not self.state.unit.startswith("user "):
+                raise
+            from .cgroup.systemd import attach
+
+            attach(self.state.unit, self.pid)
+            cgroup.place(self.pid, beside=self._init)
 
     def _set_affinity(self, cpus: list[int], name: str) -> None:
         try:

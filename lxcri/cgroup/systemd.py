@@ -73,6 +73,13 @@ def change_unit(record: str, properties: Iterable[UnitProperty]) -> None:
         systemd.change(name, properties)
 
 
+def attach(record: str, pid: int) -> None:
+    """Move a process to the unit of a container, State.unit; raises Error."""
+    instance, _, name = record.partition(" ")
+    with Systemd(instance) as systemd:
+        systemd.attach(name, pid)
+
+
 def check_place(pid: int, unit: Unit) -> None:
     """Raise Error unless systemd has put a process where its scope's cgroup was expected."""
     lines = read_text(f"/proc/{pid}/cgroup").splitlines()
@@ -215,6 +222,11 @@ class Systemd:
         arguments: tuple[Any, ...] = (unit, True, _marshalled(properties))
         what = f'change "{unit}"'
         self._release(self._call((NAME, PATH, MANAGER, "SetUnitProperties"), "sba(sv)", arguments, what))
+
+    def attach(self, unit: str, pid: int) -> None:
+        """Move a process to a unit; raises Error."""
+        call = (NAME, PATH, MANAGER, "AttachProcessesToUnit")
+        self._release(self._call(call, "ssau", (unit, "", [pid]), f'attach process {pid} to "{unit}"'))
 
     def _listen(self, unit: str, what: str) -> None:
         """Get to hear of the end of jobs of this unit. On its own socket systemd tells without being asked."""

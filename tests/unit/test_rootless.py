@@ -16,6 +16,7 @@ from lxcri.cgroup.layout import Layout
 from lxcri.context import Context
 from lxcri.errors import Error
 from lxcri.spec import IDMapping, Linux, Namespace, Spec
+from lxcri.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,3 +214,45 @@ def test_hooks_of_who_stayed_go_through_it(monkeypatch: pytest.MonkeyPatch) -> N
     ctx.outside = Outside()  # type: ignore[assignment]
     hooks.run_outside(ctx, "there", Hook("/x"), b"", "/")
     assert calls == ["here", "outside there"]
+
+
+class Cgroup:
+    """One that the caller may not move processes to, until somebody else has."""
+
+    def __init__(self, attached: list[object]) -> None:
+        self.attached = attached
+
+    def place(self, pid: int, *, beside: int | None) -> None:
+        """Cgroup.place."""
+        del beside
+        if not self.attached:
+            raise Error(f"cgroup: move process {pid}: permission denied")
+
+
+@pytest.mark.parametrize("unit", ["user x.scope", "system x.scope", ""])
+def test_exec_from_a_cgroup_that_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    """The user's systemd moves the process, as it did with the container's first one; nobody else does."""
+    from oci.systemd import MANAGER, Call, FakeSystemd
+
+    from lxcri.execution import Execution
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    state = State(
+        id="c", oci_version="1.0.2", bundle="/b", rootfs="/b/r", pid=7, start_time=1, created="", unit=unit
+    )  # fmt: skip
+    execution = Execution(Context("exec"), None, state, -1)  # type: ignore[arg-type]
+    execution.pid = 8
+    systemd = FakeSystemd(f"{tmp_path}/bus")
+    try:
+        cgroup = Cgroup(systemd.calls)  # type: ignore[arg-type]
+        if unit.startswith("user"):
+            execution._place(cgroup)  # type: ignore[arg-type]
+        else:
+            with pytest.raises(Error, match="permission denied"):
+                execution._place(cgroup)  # type: ignore[arg-type]
+    finally:
+        systemd.close()
+        execution._channel.close()
+    expected = [Call(MANAGER, "AttachProcessesToUnit", ["x.scope", "", [8]])] if unit.startswith("user") else []
+    assert systemd.calls == expected
