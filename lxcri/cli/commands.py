@@ -404,6 +404,19 @@ COMMANDS = {
             arguments=(Argument("bundle", required=False, default="."),),
             options=(Option("id", TEXT, "Name that the container would have.", metavar="ID", default="plan"),),
         ),
+        Command(
+            "bench",
+            "Time the life of a container with several runtimes, side by side",
+            "RUNTIMES are NAME=COMMAND. In turn they create, query, start, kill and delete a container of the bundle. "
+            "Times are in milliseconds, and compared with those of the last one.",
+            rest="runtimes",
+            options=(
+                BUNDLE,
+                Option("cycles", NUMBER, "How often.", short="n", metavar="N", default=20),
+                Option("json-file", TEXT, "Write all figures to a file.", metavar="FILE"),
+                Option("svg", TEXT, "Write a chart to a file.", metavar="FILE"),
+            ),
+        ),
         Command("checkpoint", "Not supported", refused=REFUSED),
         Command("restore", "Not supported", refused=REFUSED),
     )
