@@ -82,10 +82,10 @@ def right_command_line(draw: st.DrawFn) -> tuple[list[str], tuple[Any, ...]]:
     words = [*chain.from_iterable(spellings), command.name]
     spellings, arguments = draw(spelled_options(command.options))
     if command.rest:
-        before = [draw(WORDS) for _ in command.arguments]
-        arguments.update(zip((argument.keyword for argument in command.arguments), before, strict=True))
+        leading = [draw(WORDS) for _ in command.arguments]
+        arguments.update(zip((argument.keyword for argument in command.arguments), leading, strict=True))
         arguments[command.rest] = draw(st.lists(st.one_of(WORDS, noise()), max_size=4))
-        after = [*before, *arguments[command.rest]]
+        after = [*leading, *arguments[command.rest]]
         end = ["--"] if (after and len(after[0]) > 1 and after[0][0] == "-") or draw(st.booleans()) else []
         words += [*chain.from_iterable(spellings), *end, *after]
         return (words, (command.name, options, arguments))
