@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shlex
 import shutil
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import cgroup, engine, machine, process
+from oci import cgroup, engine, machine, process, scenarios
 from oci.calls import Recorder, compare, recorders
-from oci.console import OnTerminal
+from oci.scenarios import SLEEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from oci.runtime import Runtime
 
 IMAGE = "docker.io/library/test:latest"
-SLEEP = ("/bin/sleep", "100")
 CONFIG = """\
 version = 2
 root = "{0}/root"
@@ -170,13 +166,7 @@ def test_run(containerd: Containerd, name: str) -> None:
     if name == "device" and not os.path.exists("/dev/loop-control"):
         pytest.skip("no /dev/loop-control")
     result = containerd.shell(options, script)
-    if expected.startswith("@"):
-        expected = os.readlink(f"/proc/self/ns/{expected[1:]}") + "\n"
-    if expected.startswith("*"):
-        for part in expected.split("*"):
-            assert part in result.stdout, result
-    else:
-        assert result.stdout == expected, result
+    scenarios.expect(result, expected)
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
@@ -221,12 +211,7 @@ def test_terminal(containerd: Containerd) -> None:
         "one", ["--rm", "--tty"],
         "/bin/sh", "-c", "tty; test -c /dev/console && echo console; read l; echo got-$l; exit 5",
     )  # fmt: skip
-    with OnTerminal(argv, containerd.directory, size=(31, 101)) as command:
-        command.terminal.read_until("/dev/pts/0")
-        command.terminal.read_until("console")
-        command.terminal.write("typed\n")
-        command.terminal.read_until("got-typed")
-        assert command.wait() == 5
+    scenarios.talk(argv, containerd.directory, code=5, before=("/dev/pts/0", "console"))
 
 
 def test_life(containerd: Containerd) -> None:
@@ -319,11 +304,7 @@ def test_exec_on_a_terminal(containerd: Containerd) -> None:
     argv = containerd.argv(
         "task", "exec", "--tty", "--exec-id", "e", "one", "/bin/sh", "-c", "tty; read l; echo got-$l; exit 6"
     )
-    with OnTerminal(argv, containerd.directory) as command:
-        command.terminal.read_until("/dev/pts/0")
-        command.terminal.write("typed\n")
-        command.terminal.read_until("got-typed")
-        assert command.wait() == 6
+    scenarios.talk(argv, containerd.directory, code=6)
 
 
 def test_pause(containerd: Containerd) -> None:
@@ -363,8 +344,7 @@ def test_limits(containerd: Containerd) -> None:
 
 def test_memory_limit_binds(containerd: Containerd) -> None:
     """A process over the limit is killed."""
-    script = "exec awk 'BEGIN { s = \"x\"; while (1) s = s s }'"
-    assert containerd.shell(["--memory-limit", "20000000"], script).returncode == 137
+    assert containerd.shell(["--memory-limit", "20000000"], scenarios.MEMORY_EATER).returncode == 137
 
 
 def test_cpu_limit_binds(containerd: Containerd) -> None:
@@ -403,28 +383,15 @@ def test_propagation(containerd: Containerd, propagation: str) -> None:
 
 def test_custom_seccomp(containerd: Containerd) -> None:
     """A profile of one's own."""
-    path = os.path.join(containerd.directory, "seccomp.json")
-    with open(path, "w") as file:
-        rule = {"names": ["sync"], "action": "SCMP_ACT_ERRNO"}
-        json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, file)
+    path = scenarios.seccomp_profile(containerd)
     result = containerd.run(["--seccomp", "--seccomp-profile", path], "/bin/probe", "sync")
     assert result.ok().stdout == "errno 1\n"
 
 
 def test_twenty_at_once(containerd: Containerd) -> None:
     """Each has its own output and code."""
-    with contextlib.ExitStack() as stack:
-        paths = [os.path.join(containerd.directory, f"many-{n}") for n in range(20)]
-        commands = []
-        for number, path in enumerate(paths):
-            out = stack.enter_context(open(path, "w"))
-            argv = containerd.run_argv(f"many{number}", ["--rm"], "/bin/sh", "-c", f"echo {number}; exit {number}")
-            commands.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT))
-        assert [command.wait(60) for command in commands] == list(range(20))
-    for number, path in enumerate(paths):
-        with open(path) as file:
-            assert file.read() == f"{number}\n"
-        os.unlink(path)
+    run = containerd.run_argv
+    scenarios.twenty_at_once(containerd, lambda n, script: run(f"many{n}", ["--rm"], "/bin/sh", "-c", script))
 
 
 def test_restart_of_the_daemon(containerd: Containerd) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -13,10 +12,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import machine, mountinfo, process
+from oci import machine, mountinfo, process, scenarios
 from oci.calls import Recorder, compare
 from oci.console import OnTerminal
 from oci.docker import IMAGE, Docker, running
+from oci.scenarios import SLEEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from oci.machine import Machine
     from oci.rootfs import Skeleton
     from oci.runtime import Runtime
-
-SLEEP = ("/bin/sleep", "100")
 
 
 @pytest.fixture(scope="module")
@@ -48,67 +46,38 @@ def docker(engine_with_image: Docker, as_before: None) -> Iterator[Docker]:
 
 # options, script, expected output
 SIMPLE: dict[str, tuple[list[str], str, str]] = {
-    "environment": (["-e", "A=b"], "echo $A $HOME", "b /root\n"),
-    "working directory": (["-w", "/srv"], "pwd", "/srv\n"),
+    **scenarios.RUN,
     "working directory that is not there": (["-w", "/new/one"], "pwd", "/new/one\n"),
     "host name": (["-h", "box"], "hostname; cat /etc/hostname", "box\nbox\n"),
     "user": (["-u", "1000:1001"], "id -u; id -g; id -G", "1000\n1001\n1001\n"),
-    "user by name": (["-u", "user"], "id -u; echo $HOME", "1000\n/home\n"),
     "groups": (["-u", "1000:1000", "--group-add", "7", "--group-add", "8"], "id -G", "1000 7 8\n"),
     "read-only": (["--read-only"], "touch /x 2>&1; touch /dev/shm/x && echo shm", "*Read-only file system\nshm\n"),
-    "tmpfs": (["--tmpfs", "/tmp:size=1m"], "df -k /tmp | tail -1", "*1024*"),
     "tmpfs of a read-only root": (["--read-only", "--tmpfs", "/srv"], "touch /srv/x && echo yes", "yes\n"),
-    "shared memory": (["--shm-size", "3m"], "df -k /dev/shm | tail -1", "*3072*"),
-    "device": (["--device", "/dev/null:/dev/mine:rw"], "echo x >/dev/mine && stat -c %t:%T /dev/mine", "1:3\n"),
     "read-only device": (["--device", "/dev/zero:/dev/mine:r"], "head -c 1 /dev/mine | wc -c; : 3>/dev/mine", "1\n"),
-    "device that is not allowed": (
-        ["--cap-add", "MKNOD"], "mknod /tmp/device c 240 9; cat /tmp/device 2>&1", "*Operation not permitted*",
-    ),
     "device rule": (
         ["--device-cgroup-rule", "c 240:9 rw"], "mknod /tmp/device c 240 9; cat /tmp/device 2>&1", "*No such device*",
-    ),
-    "all capabilities": (["--cap-drop", "ALL"], "grep CapEff /proc/self/status", "CapEff:\t0000000000000000\n"),
-    "one capability": (
-        ["--cap-drop", "ALL", "--cap-add", "CHOWN"], "grep Cap[EP] /proc/self/status",
-        "CapPrm:\t0000000000000001\nCapEff:\t0000000000000001\n",
     ),
     "capabilities of a user": (
         ["-u", "1000"], "grep Cap[EPA] /proc/self/status | cut -f2 | uniq", "0000000000000000\n",
     ),
     "default capabilities": ([], "grep CapBnd /proc/self/status", "CapBnd:\t00000000a80425fb\n"),
-    "no new privileges": (["--security-opt", "no-new-privileges"], "grep NoNew /proc/self/status", "NoNewPrivs:\t1\n"),
     "default seccomp": ([], "grep Seccomp: /proc/self/status; probe keyctl 0", "Seccomp:\t2\nerrno 1\n"),
-    "no seccomp": (["--security-opt", "seccomp=unconfined"], "grep Seccomp: /proc/self/status", "Seccomp:\t0\n"),
     "privileged": (
         ["--privileged"], "grep Seccomp: /proc/self/status; test -e /dev/kmsg && mount -t tmpfs x /srv && echo mounted",
         "Seccomp:\t0\nmounted\n",
     ),
     "read-only paths": ([], "(: >/proc/sysrq-trigger) 2>/dev/null || echo no", "no\n"),
     "masked paths": ([], "grep -c -e ' /proc/timer_list ' -e ' /sys/firmware ' /proc/self/mounts", "2\n"),
-    "sysctl": (["--sysctl", "net.ipv4.ip_default_ttl=77"], "cat /proc/sys/net/ipv4/ip_default_ttl", "77\n"),
-    "limit of files": (["--ulimit", "nofile=77:88"], "ulimit -Hn", "88\n"),
     "limit of core": (["--ulimit", "core=0"], "ulimit -c", "0\n"),
-    "oom score": (["--oom-score-adj", "333"], "cat /proc/self/oom_score_adj", "333\n"),
     "init": (["--init"], "cat /proc/1/comm", "docker-init\n"),
     "no network": ([], "ls /sys/class/net | grep -v -e tunl -e sit -e ip6 -e gre -e erspan", "lo\n"),
-    "loopback is up": ([], "cat /sys/class/net/lo/carrier", "1\n"),
     "network of the host": (["--network", "host"], "readlink /proc/self/ns/net", "@net"),
-    "pids of the host": (["--pid", "host"], "readlink /proc/self/ns/pid", "@pid"),
-    "names of the host": (["--uts", "host"], "readlink /proc/self/ns/uts", "@uts"),
-    "ipc of the host": (["--ipc", "host"], "readlink /proc/self/ns/ipc", "@ipc"),
     "ipc without shared memory": (["--ipc", "none"], "grep -c /dev/shm /proc/self/mounts", "0\n"),
     "memory limit": (["--memory", "64m"], "cat /sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n"),
     "pids limit": (["--pids-limit", "33"], "cat /sys/fs/cgroup/pids/pids.max", "33\n"),
-    "cpu shares": (["--cpu-shares", "512"], "cat /sys/fs/cgroup/cpu/cpu.shares", "512\n"),
-    "cpu quota": (["--cpus", "0.5"], "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n"),
-    "cpuset": (["--cpuset-cpus", "0"], "grep Cpus_allowed_list /proc/self/status", "Cpus_allowed_list:\t0\n"),
-    "cgroup namespace": (["--cgroupns", "private"], "cut -d: -f3 /proc/self/cgroup | uniq", "/\n"),
     "cgroup of the host": (
         ["--cgroupns", "host"], "grep -c docker /proc/self/cgroup | sed 's/[1-9].*/many/'", "many\n",
     ),
-    "anonymous volume": (["-v", "/data"], "touch /data/x && grep -c ' /data ' /proc/self/mounts", "1\n"),
-    "no descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 "),
-    "default signals": ([], "grep -E 'Sig(Ign|Blk)' /proc/self/status | cut -f2 | uniq", "0000000000000000\n"),
     "umask": ([], "umask", "0022\n"),
 }  # fmt: skip
 
@@ -129,13 +98,7 @@ def test_run(docker: Docker, runtime: Runtime, name: str) -> None:
         needs_all_capabilities(runtime)
     network = [] if "--network" in options else ["--network", "none"]
     result = docker("run", "--rm", *network, *options, IMAGE, "/bin/sh", "-c", script)
-    if expected.startswith("@"):
-        expected = os.readlink(f"/proc/{docker.daemon.pid}/ns/{expected[1:]}") + "\n"
-    if expected.startswith("*"):
-        for part in expected.split("*"):
-            assert part in result.stdout, result
-    else:
-        assert result.stdout == expected, result
+    scenarios.expect(result, expected, docker.daemon.pid)
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
@@ -296,20 +259,11 @@ def test_restart_always(docker: Docker) -> None:
 
 
 EXEC: dict[str, tuple[list[str], str, str, int]] = {
-    "plain": ([], "echo here; hostname", "here\nbox\n", 0),
-    "code": ([], "exit 7", "", 7),
-    "signal": ([], "kill -9 $$", "", 137),
-    "environment": (["-e", "A=b"], "echo $A$B", "bfrom-run\n", 0),
-    "directory": (["-w", "/tmp"], "pwd", "/tmp\n", 0),
-    "user": (["-u", "1000:1001"], "id -u; id -g", "1000\n1001\n", 0),
+    **scenarios.EXEC,
     "privileged": (["--privileged"], "grep CapEff /proc/self/status | grep -c a80425fb", "0\n", 1),
     "not privileged": ([], "grep -c 'CapEff:.*a80425fb' /proc/self/status", "1\n", 0),
-    "filter": ([], "grep Seccomp: /proc/self/status", "Seccomp:\t2\n", 0),
     "limits": ([], "ulimit -Hn", "88\n", 0),
-    "processes": ([], "cat /proc/1/comm", "sleep\n", 0),
     "cgroup": ([], "cat /sys/fs/cgroup/pids/cgroup.procs | wc -l | sed 's/[2-9]/many/'", "many\n", 0),
-    "descriptors": ([], "ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
-    "oom score": ([], "cat /proc/self/oom_score_adj", "333\n", 0),
 }
 
 
@@ -348,11 +302,7 @@ def test_exec_on_a_terminal(docker: Docker) -> None:
     """exec -it."""
     docker.detached("one", IMAGE, *SLEEP)
     argv = docker.argv("exec", "-it", "one", "/bin/sh", "-c", "tty; read l; echo got-$l; exit 6")
-    with OnTerminal(argv, docker.directory) as command:
-        command.terminal.read_until("/dev/pts/0")
-        command.terminal.write("typed\n")
-        command.terminal.read_until("got-typed")
-        assert command.wait() == 6
+    scenarios.talk(argv, docker.directory, code=6)
 
 
 def test_exec_detached(docker: Docker) -> None:
@@ -408,10 +358,9 @@ def test_update(docker: Docker) -> None:
 
 def test_memory_limit_binds(docker: Docker) -> None:
     """A process over the limit is killed, and docker knows why."""
-    script = "awk 'BEGIN { s = \"x\"; while (1) s = s s }'"
     docker(
         "run", "--network", "none", "--name", "one", "--memory", "20m", "--memory-swap", "20m", IMAGE,
-        "sh", "-c", f"exec {script}",
+        "sh", "-c", scenarios.MEMORY_EATER,
     )  # fmt: skip
     assert docker.inspect("one", "{{.State.ExitCode}} {{.State.OOMKilled}}") == "137 true"
 
@@ -474,10 +423,7 @@ def test_read_only_volume(docker: Docker) -> None:
 
 def test_custom_seccomp(docker: Docker) -> None:
     """A profile of one's own."""
-    path = os.path.join(docker.directory, "seccomp.json")
-    with open(path, "w") as file:
-        rule = {"names": ["sync"], "action": "SCMP_ACT_ERRNO"}
-        json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, file)
+    path = scenarios.seccomp_profile(docker)
     assert docker.run("--security-opt", f"seccomp={path}", IMAGE, "probe", "sync").ok().stdout == "errno 1\n"
 
 
@@ -528,20 +474,8 @@ def test_build(docker: Docker) -> None:
 
 def test_twenty_at_once(docker: Docker) -> None:
     """Each has its own output and code."""
-    with contextlib.ExitStack() as stack:
-        paths = [os.path.join(docker.directory, f"many-{n}") for n in range(20)]
-        commands = []
-        for number, path in enumerate(paths):
-            out = stack.enter_context(open(path, "w"))
-            argv = docker.argv(
-                "run", "--rm", "--network", "none", IMAGE, "/bin/sh", "-c", f"echo {number}; exit {number}"
-            )
-            commands.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT))
-        assert [command.wait(60) for command in commands] == list(range(20))
-    for number, path in enumerate(paths):
-        with open(path) as file:
-            assert file.read() == f"{number}\n"
-        os.unlink(path)
+    run = ("run", "--rm", "--network", "none", IMAGE, "/bin/sh", "-c")
+    scenarios.twenty_at_once(docker, lambda _, script: docker.argv(*run, script))
 
 
 def test_restart_of_the_daemon(docker: Docker) -> None:
