@@ -376,7 +376,7 @@ class Caller:
     def _make_bundle(self, path: str, changes: dict[str, Any]) -> None:
         config = default_config()
         config["root"]["path"] = f"{self.directory}/rootfs"
-        config["process"]["args"] = ["/bin/sleep", "100"]
+        config["process"]["args"] = ["/bin/sleep", "1000"]
         config["linux"]["resources"]["memory"] = {"limit": 512 * 1024**2}
         for place, value in changes.items():
             *parts, last = place.split(".")

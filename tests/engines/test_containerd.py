@@ -265,7 +265,7 @@ EXEC: dict[str, tuple[list[str], str, str, int]] = {
 def execution_target(engine_with_image: Containerd) -> Iterator[Containerd]:
     """A container for exec alone."""
     before = set(process.children())
-    engine_with_image.detached("target", *SLEEP, options=["--seccomp"])
+    engine_with_image.detached("target", "/bin/sleep", "3000", options=["--seccomp"])
     shims = set(process.children()) - before
     process.expected |= shims
     yield engine_with_image

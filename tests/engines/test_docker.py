@@ -272,7 +272,18 @@ def execution_target(engine_with_image: Docker) -> Iterator[Docker]:
     """A container for exec alone."""
     before = set(process.children())
     engine_with_image.detached(
-        "target", "-h", "box", "-e", "B=from-run", "--ulimit", "nofile=88:88", "--oom-score-adj", "333", IMAGE, *SLEEP
+        "target",
+        "-h",
+        "box",
+        "-e",
+        "B=from-run",
+        "--ulimit",
+        "nofile=88:88",
+        "--oom-score-adj",
+        "333",
+        IMAGE,
+        "sleep",
+        "3000",
     )
     shims = set(process.children()) - before
     process.expected |= shims

@@ -83,8 +83,8 @@ def running(machine: Machine, runtime: Runtime, skeleton: Skeleton, *options: st
         try:
             layer = engine.layer(skeleton, directory)
             docker("import", "--change", "ENV PATH=/bin", layer, IMAGE).ok()
-            docker.run(IMAGE, "/bin/true")
-            docker("run", "--rm", IMAGE, "/bin/true")  # makes what stays
+            for network in ("none", "host", "bridge"):
+                docker("run", "--rm", "--network", network, IMAGE, "/bin/true")  # makes what stays
             yield docker
         finally:
             docker.daemon.stop()

@@ -152,8 +152,9 @@ class Machine:
             with contextlib.suppress(OSError):
                 umount(mountinfo.parse(line)[0].point)
         for directory in reversed(self.cgroups()):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+            if directory not in before.cgroups:
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
         points = {mount.point for mount in mountinfo.of_process()}
         paths = self.snapshot().run - before.run
         paths |= {os.path.join(self.work, name) for name in os.listdir(self.work) if name.startswith("bundle-")}
