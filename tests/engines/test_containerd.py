@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import cgroup, engine, machine, process, scenarios
+from oci.audit import AUDIT, compare_audits
 from oci.calls import Recorder, compare, recorders
 from oci.scenarios import SLEEP
 
@@ -39,6 +40,7 @@ class Containerd(engine.Client):
     def __init__(self, runtime: Runtime, directory: str, namespace: str) -> None:
         super().__init__(directory, ["ctr", "--address", f"{directory}/containerd.sock", "--namespace", namespace])
         self.runtime = runtime
+        self.runtime_path = runtime.path
         self.namespace = namespace
         with open(f"{directory}/config.toml", "w") as file:
             file.write(CONFIG.format(directory))
@@ -53,7 +55,7 @@ class Containerd(engine.Client):
         """A command line of `run`."""
         return self.argv(
             "run", "--snapshotter", "native", "--runtime", "io.containerd.runc.v2",
-            "--runc-binary", self.runtime.path, *options, IMAGE, name, *program,
+            "--runc-binary", self.runtime_path, *options, IMAGE, name, *program,
         )  # fmt: skip
 
     def run(self, options: list[str], *program: str) -> engine.Finished:
@@ -435,6 +437,34 @@ def test_shim_that_is_killed(containerd: Containerd) -> None:
     os.kill(shim, signal.SIGKILL)
     process.wait_for(lambda: containerd.status("one") in ("", "STOPPED", "UNKNOWN"), "the end of the task")
     process.wait_for(lambda: not process.children() and not os.path.exists(f"/proc/{pid}"), "the end of the container")
+
+
+@pytest.mark.parametrize("how", ["run", "exec"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--seccomp", "--read-only", "--memory-limit", "64000000", "--cpus", "0.5", "--allow-new-privs"],
+        ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"],
+    ],
+    ids=["default", "limits", "userns"],
+)
+def test_audit(containerd: Containerd, runtime: Runtime, how: str, options: list[str]) -> None:
+    """A container is the same as runc makes it."""
+
+    def look(runc: bool) -> engine.Finished:
+        containerd.runtime_path = "/usr/sbin/runc" if runc else runtime.path
+        try:
+            if how == "run":
+                return containerd.shell(options, AUDIT)
+            containerd.detached("one", *SLEEP, options=options)
+            result = containerd.exec("one", AUDIT)
+            containerd.remove("one")
+            return result
+        finally:
+            containerd.runtime_path = runtime.path
+
+    compare_audits(runtime, look)
 
 
 CALLS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -12,7 +11,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import machine, mountinfo, process, scenarios
+from oci import machine, process, scenarios
+from oci.audit import AUDIT, compare_audits
 from oci.calls import Recorder, compare
 from oci.console import OnTerminal
 from oci.docker import IMAGE, Docker, running
@@ -21,6 +21,7 @@ from oci.scenarios import SLEEP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from oci.engine import Finished
     from oci.machine import Machine
     from oci.rootfs import Skeleton
     from oci.runtime import Runtime
@@ -512,41 +513,6 @@ def test_info_names_the_runtime(docker: Docker, runtime: Runtime) -> None:
     assert "unknown output format" not in result.stderr
 
 
-# what a container sees of itself, one section for each line that begins with ==
-AUDIT = r"""
-echo == status
-grep -E '^(Cap|NoNewPrivs|Seccomp|Sig(Ign|Blk|Cgt)|Groups|Uid|Gid|Umask|Spec|THP|CoreDump)' /proc/self/status
-echo == limits; cat /proc/self/limits
-echo == mounts; cat /proc/self/mountinfo
-echo == descriptors; ls /proc/self/fd
-echo == environment; env | sort
-echo == devices; find /dev | sort | while read f; do stat -c '%n %A %u %g %t %T %N' $f; done
-echo == cgroup; sort /proc/self/cgroup
-for f in memory/memory.limit_in_bytes memory/memory.swappiness pids/pids.max cpu/cpu.shares cpu/cpu.cfs_quota_us \
-    cpuset/cpuset.cpus; do echo $f $(cat /sys/fs/cgroup/$f); done
-echo == rules; sort /sys/fs/cgroup/devices/devices.list
-echo == rest; cat /proc/self/oom_score_adj /proc/self/uid_map /proc/self/setgroups
-cat /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_default_ttl; umask; pwd
-stat -c '%A %u:%g %n' / /proc /sys /dev /dev/shm /dev/pts; stat -c %s /
-"""
-
-
-def audit(output: str) -> dict[str, list[str]]:
-    """The sections, without what is different in any two containers, or as docs/engines.md says."""
-    output = re.sub(r"[0-9a-f]{64}", "ID", output)
-    output = re.sub(r"\b[0-9a-f]{12}\b", "ID", output)
-    sections = {}
-    for section in output.split("== ")[1:]:
-        name, *lines = section.splitlines()
-        sections[name] = lines
-    sections["mounts"] = sorted(
-        f"{mount.root} {mount.point} {sorted(mount.options)} {sorted(mount.propagation)} {mount.fstype}"
-        for mount in mountinfo.parse("\n".join(sections["mounts"]))
-        if mount.point != "/sys/fs/cgroup"
-    )
-    return sections
-
-
 @pytest.mark.parametrize("how", ["run", "exec"])
 @pytest.mark.parametrize(
     "options",
@@ -572,20 +538,14 @@ def audit(output: str) -> dict[str, list[str]]:
 )
 def test_audit(docker: Docker, runtime: Runtime, how: str, options: list[str]) -> None:
     """A container is the same as runc makes it."""
-    if shutil.which("runc") is None or not runtime.is_lxcri:
-        pytest.skip("this compares lxcri with runc")
-    found = []
-    for name in ("tested", "runc"):
+
+    def look(name: str) -> Finished:
         if how == "run":
-            result = docker.run("--runtime", name, *options, IMAGE, "/bin/sh", "-c", AUDIT)
-        else:
-            docker.detached(name, "--runtime", name, *options, IMAGE, *SLEEP)
-            result = docker("exec", name, "/bin/sh", "-c", AUDIT)
-        found.append(audit(result.stdout))
-    mine, others = found
-    assert mine.keys() == others.keys()
-    for section, lines in mine.items():
-        assert lines == others[section], section
+            return docker.run("--runtime", name, *options, IMAGE, "/bin/sh", "-c", AUDIT)
+        docker.detached(name, "--runtime", name, *options, IMAGE, *SLEEP)
+        return docker("exec", name, "/bin/sh", "-c", AUDIT)
+
+    compare_audits(runtime, lambda runc: look("runc" if runc else "tested"))
 
 
 # one command a line, RUN is `run` without a network; what is done to a container that is there no longer fails

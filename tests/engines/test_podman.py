@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import cgroup, engine, process, scenarios
+from oci.audit import AUDIT, compare_audits
 from oci.calls import Recorder, compare, recorders
 from oci.machine import MS_SHARED, mount, mounted
 from oci.podman import IMAGE, LIMITS, RUN, Podman
@@ -548,6 +549,42 @@ def test_bridge(bridged: Podman) -> None:
     client = ("/bin/sh", "-c", f"ip route | grep -c default; echo typed | nc {address} 7")
     process.wait_for(lambda: bridged("run", "--rm", IMAGE, *client).stdout == "1\ngot-typed\n", "the server")
     bridged("exec", "server", "/bin/sh", "-c", "ip -o addr | grep -q eth0").ok()
+
+
+@pytest.mark.parametrize("how", ["run", "exec"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        [
+            "-u",
+            "1000:1000",
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+            "--cap-add",
+            "CHOWN",
+            "--memory",
+            "64m",
+            "--cpus",
+            "0.5",
+        ],
+        ["--pid", "host", "--ipc", "host", "-v", "/etc:/srv:ro", "--security-opt", "seccomp=unconfined"],
+        ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", "--tmpfs", "/srv"],
+    ],
+    ids=["default", "user", "host", "userns"],
+)
+def test_audit(podman: Podman, runtime: Runtime, how: str, options: list[str]) -> None:
+    """A container is the same as runc makes it."""
+
+    def look(runc: bool) -> engine.Finished:
+        client = podman.on("/usr/sbin/runc" if runc else runtime.path)
+        if how == "run":
+            return client(*RUN, "--rm", *options, IMAGE, "/bin/sh", "-c", AUDIT)
+        client(*RUN, "-d", "--name", f"one{runc}", *options, IMAGE, *SLEEP).ok()
+        return client("exec", f"one{runc}", "/bin/sh", "-c", AUDIT)
+
+    compare_audits(runtime, look)
 
 
 CALLS = {
