@@ -440,33 +440,29 @@ class Container:
     def set_config_item(self, key: str, value: str | list[str]) -> bool:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
         encoded = _string(key)
+        if not isinstance(value, list):
+            # What was set can read otherwise.
+            exact = key != "lxc.log.level"
+            if _lib.container_replace_config_item(self._c, encoded, _string(value), 1, exact) >= 0:
+                self.get_config_item(key)
+                return False
+            return True
         before = self._item(encoded)
         if self._replace(encoded, value):
-            # What was set can read otherwise.
-            after = value if key == "lxc.log.level" else self.get_config_item(key)
-            if isinstance(after, str):
-                if after == value:
-                    return True
-            elif set(after) == set([value] if isinstance(value, str) else value):
+            after = self.get_config_item(key)
+            if not isinstance(after, str) and set(after) == set(value):
                 return True
         self._replace(encoded, before.rstrip("\n").split("\n") if before else [])
         return False
 
     def _item(self, key: bytes) -> str | None:
         """Value of an item as liblxc writes it, None if it does not know it."""
-        text = _buffer(256)
-        length = _lib.container_get_config_item(self._c, key, text, 256)
-        if length >= 256:
-            text = _buffer(length + 1)
-            length = _lib.container_get_config_item(self._c, key, text, length + 1)
-        return _decode(text) if length >= 0 else None
+        text = _lib.container_config_text(self._c, key)
+        return _decode(text) if text else None
 
-    def _replace(self, key: bytes, value: str | list[str]) -> bool:
+    def _replace(self, key: bytes, values: list[str]) -> bool:
         _lib.container_clear_config_item(self._c, key)
-        if not isinstance(value, list):
-            _lib.container_set_config_item(self._c, key, _string(value))
-            return True
-        return all(_lib.container_set_config_item(self._c, key, _string(one)) for one in value)
+        return all(_lib.container_set_config_item(self._c, key, _string(one)) for one in values)
 
     def set_config_path(self, path: str) -> bool:
         """Set the directory that holds the containers' directories."""

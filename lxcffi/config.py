@@ -37,8 +37,8 @@ class Config:
 
     def set(self, key: Text, value: Text | Iterable[Text]) -> None:
         """Replace the value of an item, or all values of one that is a list."""
-        if isinstance(value, (str, bytes, os.PathLike)):
-            self._container.replace_config_item(key, [value])
+        if type(value) is str or isinstance(value, (str, bytes, os.PathLike)):
+            self._container.replace_config_item(key, (value,))
         else:
             self._container.replace_config_item(key, list(value))
 

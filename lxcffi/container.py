@@ -202,18 +202,12 @@ class Container(Handle):
         Raises ConfigItemError for an item that liblxc does not know.
         """
         c = self._pointer("get_config_item")
-        encoded = encode(key)
-        text = buffer(256)  # most values are shorter, and need one call
-        length = lib.container_get_config_item(c, encoded, text, 256)
-        if length < 0:
-            if not self._is_configured() and config_item_is_supported(key):
-                return ""
-            raise self._error(ConfigItemError, "get_config_item", key)
-        if length >= 256:
-            text = buffer(length + 1)
-            if lib.container_get_config_item(c, encoded, text, length + 1) < 0:
-                raise self._error(ConfigItemError, "get_config_item", key)
-        return decode(text)
+        text = lib.container_config_text(c, encode(key))
+        if text:
+            return decode(text)
+        if not self._is_configured() and config_item_is_supported(key):
+            return ""
+        raise self._error(ConfigItemError, "get_config_item", key)
 
     def replace_config_item(self, key: Text, values: Sequence[Text]) -> None:
         """Replace the value of an item, or all values of one that is a list.
@@ -224,13 +218,14 @@ class Container(Handle):
             self.clear_config_item(key)
             return
         c = self._pointer("set_config_item")
-        encoded = encode(key)
         count = len(values)
-        failed = lib.container_replace_config_item(c, encoded, b"\0".join([encode(value) for value in values]), count)
+        joined = encode(values[0]) if count == 1 else b"\0".join([encode(value) for value in values])
+        failed = lib.container_replace_config_item(c, encode(key), joined, count, False)
+        if failed < 0:
+            return
         if failed == count:
             raise self._error(ConfigItemError, "clear_config_item", key)
-        if failed >= 0:
-            raise self._error(ConfigItemError, "set_config_item", key, values[failed])
+        raise self._error(ConfigItemError, "set_config_item", key, values[failed])
 
     def get_running_config_item(self, key: Text) -> str | None:
         """Value of an item in the running container; None if it does not run or the item cannot be had."""

@@ -132,6 +132,46 @@ bool is_same_file(int one, int other)
 	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0;
 }
 
+/* Most values are shorter, and longer ones are kept until the next one only. */
+static __thread char short_text[512];
+static __thread char *long_text;
+
+/* Descriptors and memory of a thread that ends are its own business, but this memory. */
+static pthread_key_t text_key;
+static pthread_once_t text_once = PTHREAD_ONCE_INIT;
+
+static void make_text_key(void)
+{
+	pthread_key_create(&text_key, free);
+}
+
+/* Forget the long text of this thread, and have the next one freed with the thread. */
+static void keep_long_text(char *text)
+{
+	pthread_once(&text_once, make_text_key);
+	free(long_text);
+	long_text = text;
+	pthread_setspecific(text_key, text);
+}
+
+const char *container_config_text(struct lxc_container *c, const char *key)
+{
+	int length = c->get_config_item(c, key, short_text, sizeof(short_text));
+	char *text;
+
+	if (length < 0)
+		return NULL;
+	if (length == 0)
+		return "";
+	if (length < (int)sizeof(short_text))
+		return short_text;
+	text = malloc((size_t)length + 1);
+	if (text == NULL)
+		return NULL;
+	keep_long_text(text);
+	return c->get_config_item(c, key, text, length + 1) == length ? text : NULL;
+}
+
 /* Set an item to the values in the lines of a text, which is changed. */
 static void set_lines(struct lxc_container *c, const char *key, char *text)
 {
@@ -143,23 +183,30 @@ static void set_lines(struct lxc_container *c, const char *key, char *text)
 			c->set_config_item(c, key, line);
 }
 
-int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count)
+/* Whether an item is told as it was set, but for the newline of a list. */
+static bool is_told_so(struct lxc_container *c, const char *key, const char *value)
 {
+	const char *text = container_config_text(c, key);
+	size_t length = strlen(value);
+
+	return text != NULL && strncmp(text, value, length) == 0 && strcmp(text + length + (text[length] == '\n'), "") == 0;
+}
+
+int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count, bool exact)
+{
+	const char *text = container_config_text(c, key);
 	char *before = NULL;
 	int error, failed = -1;
-	int length = c->get_config_item(c, key, NULL, 0);
 
-	if (length > 0) {
-		before = malloc((size_t)length + 1);
-		if (before == NULL)
-			return count;
-		if (c->get_config_item(c, key, before, length + 1) != length || !c->clear_config_item(c, key)) {
+	if (text != NULL && *text != '\0') {
+		before = strdup(text);
+		if (before == NULL || !c->clear_config_item(c, key)) {
 			free(before);
 			return count;
 		}
 	}
 	for (int i = 0; i < count; i++) {
-		if (!c->set_config_item(c, key, values)) {
+		if (!c->set_config_item(c, key, values) || (exact && !is_told_so(c, key, values))) {
 			failed = i;
 			break;
 		}
@@ -167,8 +214,7 @@ int container_replace_config_item(struct lxc_container *c, const char *key, cons
 	}
 	error = errno;
 	if (failed >= 0) {
-		if (failed > 0 || before != NULL)
-			c->clear_config_item(c, key);
+		c->clear_config_item(c, key);
 		if (before != NULL)
 			set_lines(c, key, before);
 	}
