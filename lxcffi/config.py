@@ -37,7 +37,7 @@ class Config:
 
     def set(self, key: Text, value: Text | Iterable[Text]) -> None:
         """Replace the value of an item, or all values of one that is a list."""
-        if type(value) is str or isinstance(value, (str, bytes, os.PathLike)):
+        if type(value) is str or isinstance(value, (str, bytes, os.PathLike)):  # the first is fast, and nearly always
             self._container.replace_config_item(key, (value,))
         else:
             self._container.replace_config_item(key, list(value))

@@ -71,7 +71,8 @@ class Handle:
             raise ReleasedError(operation, container=self.name, reason="the object has been released")
         # liblxc does not set errno in every failure: what an error shows must not be older than the call.
         ffi.errno = 0
-        log.begin()
+        if log.captured >= 0:
+            log.begin()
         return self._c
 
     def _is_configured(self) -> bool:

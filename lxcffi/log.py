@@ -26,7 +26,9 @@ _CAPTURED_BYTES = 1 << 16
 """So much of the captured log is kept, and so much of an operation's own is read."""
 
 _open = False
-_captured = -1
+captured = -1
+"""Descriptor of the memory file that capture() made, -1 without."""
+
 _read_to = 0
 
 
@@ -75,12 +77,12 @@ def init(
 
 def close() -> None:
     """Close the log file."""
-    global _open, _captured, _read_to
+    global _open, captured, _read_to
     lib.lxc_log_close()
     _open = False
-    if _captured >= 0:
-        os.close(_captured)
-        _captured = -1
+    if captured >= 0:
+        os.close(captured)
+        captured = -1
         _read_to = 0
 
 
@@ -92,14 +94,14 @@ def capture(level: str = "ERROR") -> int:
 
     Returns the descriptor of the memory file, which stays this module's own; a forked child shares the file.
     """
-    global _captured, _read_to
+    global captured, _read_to
     descriptor = os.memfd_create("liblxc.log", os.MFD_CLOEXEC)
     try:
         init(f"/proc/self/fd/{descriptor}", level)
     except BaseException:
         os.close(descriptor)
         raise
-    _captured = descriptor
+    captured = descriptor
     _read_to = 0
     return descriptor
 
@@ -107,19 +109,19 @@ def capture(level: str = "ERROR") -> int:
 def begin() -> None:
     """An operation begins: what was captured so far is not about it."""
     global _read_to
-    if _captured < 0:
+    if captured < 0:
         return
-    _read_to = os.fstat(_captured).st_size
+    _read_to = os.fstat(captured).st_size
     if _read_to > _CAPTURED_BYTES:
-        os.ftruncate(_captured, 0)  # liblxc appends
+        os.ftruncate(captured, 0)  # liblxc appends
         _read_to = 0
 
 
 def captured_errors() -> tuple[str, ...]:
     """The errors that were captured since the operation began, oldest first; empty without capture()."""
-    if _captured < 0:
+    if captured < 0:
         return ()
-    return errors(os.pread(_captured, _CAPTURED_BYTES, _read_to))
+    return errors(os.pread(captured, _CAPTURED_BYTES, _read_to))
 
 
 def errors(data: bytes) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,6 +100,12 @@ def cgroups_of_liblxc(machine: Machine) -> set[str]:
         for name in os.listdir(point)
         if name.startswith("lxc.")
     }
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Of another interpreter: it finds what this one does, whatever directory it is in."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
 
 
 @pytest.fixture(scope="module")

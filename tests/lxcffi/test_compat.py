@@ -72,11 +72,6 @@ def python3_lxc() -> str:
     return SYSTEM_PYTHON
 
 
-def environment() -> dict[str, str]:
-    """Of an interpreter that finds what this one does."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LXCFFI": "kept"}
-
-
 def describe(python: str, module: str, **options: Any) -> dict[str, Any]:
     """The public names of a module with their signatures."""
     done = subprocess.run(
@@ -86,9 +81,9 @@ def describe(python: str, module: str, **options: Any) -> dict[str, Any]:
     return described
 
 
-def test_names_and_signatures_are_the_same(python3_lxc: str) -> None:
+def test_names_and_signatures_are_the_same(python3_lxc: str, environment: dict[str, str]) -> None:
     theirs = describe(python3_lxc, "lxc", cwd="/")
-    ours = describe(sys.executable, "lxcffi.compat", env=environment())
+    ours = describe(sys.executable, "lxcffi.compat", env=environment)
     assert set(ours) == set(theirs)
     assert len(theirs) > 70
     compared = 0
@@ -169,9 +164,9 @@ def results(home: Home, python: str, module: str, **options: Any) -> list[str]:
     return printed.splitlines()
 
 
-def test_a_program_has_the_same_results_on_both(home: Home, python3_lxc: str) -> None:
+def test_a_program_has_the_same_results_on_both(home: Home, python3_lxc: str, environment: dict[str, str]) -> None:
     theirs = results(home, python3_lxc, "lxc", cwd="/", env={**os.environ, "LXCFFI": "kept"})
-    ours = results(home, sys.executable, "lxcffi.compat", env=environment())
+    ours = results(home, sys.executable, "lxcffi.compat", env={**environment, "LXCFFI": "kept"})
     assert len(theirs) > 120
     differences = [(mine, other) for mine, other in zip(ours, theirs, strict=False) if mine != other]
     assert differences == []

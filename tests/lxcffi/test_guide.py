@@ -31,7 +31,7 @@ template = {template!r}
 """
 
 
-def test_examples_of_the_guide_run(home: Home) -> None:
+def test_examples_of_the_guide_run(home: Home, environment: dict[str, str]) -> None:
     with open(GUIDE, encoding="utf-8") as file:
         examples = re.findall(r"^```python\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
     assert len(examples) > 12
@@ -42,7 +42,7 @@ def test_examples_of_the_guide_run(home: Home) -> None:
     program = "\n".join([prologue, *examples])
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "web lxc.tty.max many\n" in done.stdout

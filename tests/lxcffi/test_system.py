@@ -82,7 +82,7 @@ def test_started_is_a_with_block(new: New) -> None:
         assert file.read() == "/bin/sleep\x001000\0"
 
 
-def test_container_in_the_foreground_gives_its_status(home: Home, new: New) -> None:
+def test_container_in_the_foreground_gives_its_status(home: Home, new: New, environment: dict[str, str]) -> None:
     """In a process of its own: it must have one thread, and is a child of liblxc's."""
     new("foreground")
     program = """
@@ -93,7 +93,7 @@ print(container.error_number >> 8)
 """
     done = subprocess.run(
         [sys.executable, "-c", program, home.path], capture_output=True, text=True, check=False, timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
 
@@ -149,7 +149,7 @@ def test_template_that_fails_is_a_create_error(home: Home) -> None:
         assert not container.is_defined
 
 
-def test_arguments_of_a_template_can_be_a_mapping(home: Home, output: Any) -> None:
+def test_arguments_of_a_template_can_be_a_mapping(home: Home, output: Any, environment: dict[str, str]) -> None:
     program = """
 import sys, lxcffi
 container = lxcffi.Container("arguments", sys.argv[1])
@@ -165,7 +165,7 @@ except lxcffi.CreateError:
     os.chmod(script, 0o755)
     subprocess.run(
         [sys.executable, "-c", program, home.path, script, home.mount], stdout=output, check=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment,
     )  # fmt: skip
     assert read(output).splitlines()[-4:] == ["--one", "a b", "--two", "c"]
 
@@ -467,7 +467,7 @@ def test_terminal_belongs_to_one_until_it_is_closed(running: lxcffi.Container) -
     terminal.close()
 
 
-def test_console_connects_two_terminals(running: lxcffi.Container) -> None:
+def test_console_connects_two_terminals(running: lxcffi.Container, environment: dict[str, str]) -> None:
     """In a process of its own, whose terminal this is; the escape comes from there until it is seen."""
     program = """
 import os, sys, lxcffi
@@ -477,7 +477,7 @@ print("back")
     outer, inner = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", program, running.config_path], stdin=inner, stdout=inner, stderr=inner,
-        start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True, env=environment,
     ) as console:  # fmt: skip
         try:
             for _ in range(200):
@@ -620,7 +620,7 @@ def test_many_operations_leak_nothing(running: lxcffi.Container, home: Home) -> 
 # The log
 
 
-def test_captured_log_is_in_the_error(home: Home) -> None:
+def test_captured_log_is_in_the_error(home: Home, environment: dict[str, str]) -> None:
     """In a process of its own: liblxc has one log for each, and writes errors to stderr once it has a file."""
     program = """
 import sys, lxcffi
@@ -639,7 +639,7 @@ except lxcffi.ConfigItemError as e:
 """
     done = subprocess.run(
         [sys.executable, "-c", program, home.path, home.cgroup], capture_output=True, text=True, check=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment,
     )  # fmt: skip
     start, item = done.stdout.splitlines()
     assert start.startswith("start of container absent: ")

@@ -51,7 +51,9 @@ with lxcffi.Container("running", root) as container:
 """
 
 
-def test_user_configures_lists_and_may_not_control_roots_containers(running: lxcffi.Container, home: Home) -> None:
+def test_user_configures_lists_and_may_not_control_roots_containers(
+    running: lxcffi.Container, home: Home, environment: dict[str, str]
+) -> None:
     mine = os.path.join(home.machine.work, "user")
     os.mkdir(mine)
     os.chown(mine, USER, USER)
@@ -65,7 +67,7 @@ def test_user_configures_lists_and_may_not_control_roots_containers(running: lxc
     done = subprocess.run(
         [sys.executable, program, mine, home.path],
         user=USER, group=USER, extra_groups=[], cwd=mine, capture_output=True, text=True, check=False, timeout=60,
-        env={"HOME": mine, "XDG_RUNTIME_DIR": runtime, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**environment, "HOME": mine, "XDG_RUNTIME_DIR": runtime},
     )  # fmt: skip
     if "ModuleNotFoundError" in done.stderr:
         pytest.skip("the user cannot read this Python's packages")
