@@ -207,7 +207,8 @@ def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
 
     A function of the module is called faster than a function pointer that cffi reads from the struct, and it
     spares building the types of all members first. One for a member that the oldest liblxc does not have asks
-    for the version at hand first, and fails with ENOSYS. The members with a variable number of arguments (startl,
+    for the version at hand first, and fails with ENOSYS. errno is 0 before the call: liblxc does not set it in every
+    failure, and what is left must not be older. The members with a variable number of arguments (startl,
     createl, attach_run_waitl) have a sibling that takes an array, and are left out.
     """
     declarations = []
@@ -224,7 +225,8 @@ def lxc_wrappers(members: Sequence[re.Match[str]]) -> tuple[str, str]:
             failure = "false" if member["result"].strip() == "bool" else "-1"
             guard = f"if (is_missing(SINCE_{member['name']})) return {failure}; "
         declarations.append(f"{prototype};")
-        definitions.append(f"static {prototype} {{ {guard}{back}c->{member['name']}({', '.join(names)}); }}")
+        call = f"c->{member['name']}({', '.join(names)})"
+        definitions.append(f"static {prototype} {{ {guard}errno = 0; {back}{call}; }}")
     return "\n".join(declarations), "\n".join(definitions)
 
 

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 def _string(value: str) -> bytes:
     if not isinstance(value, str):
         raise TypeError(f"argument must be str, not {type(value).__name__}")
-    return _encode(value)
+    data = value.encode("utf-8", "surrogateescape")
+    if b"\0" in data:
+        raise ValueError("embedded null character")
+    return data
 
 
 def _words(words: Iterable[str]) -> tuple[CData, list[CData]]:
@@ -377,9 +380,10 @@ class Container:
 
     def get_config_item(self, key: str) -> str | list[str]:
         """Value of an item, a list for one that is a list. Raises KeyError."""
-        value = self._item(_string(key))
-        if value is None:
+        text = _lib.container_config_text(self._c, _string(key))
+        if not text:
             raise KeyError("Invalid configuration key")
+        value = _decode(text)
         return value.rstrip("\n").split("\n") if value.endswith("\n") else value
 
     def get_config_path(self) -> str:
@@ -441,8 +445,7 @@ class Container:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
         encoded = _string(key)
         if not isinstance(value, list):
-            # What was set can read otherwise.
-            exact = key != "lxc.log.level"
+            exact = key != "lxc.log.level"  # which liblxc tells otherwise
             if _lib.container_replace_config_item(self._c, encoded, _string(value), 1, exact) >= 0:
                 self.get_config_item(key)
                 return False

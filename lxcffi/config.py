@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from .ffi import lib
 from .library import config_item_is_supported
+from .text import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +30,10 @@ class Config:
 
     def get(self, key: Text) -> str:
         """Value of an item, "" if it is not set; the values of a list with newlines between them."""
-        return self._container.get_config_item(key).removesuffix("\n")
+        container = self._container
+        c = container._pointer("get_config_item")  # noqa: SLF001 (the one that it is a part of)
+        text = lib.container_config_text(c, encode(key))
+        return decode(text).removesuffix("\n") if text else container.get_config_item(key)
 
     def values(self, key: Text) -> list[str]:
         """Values of an item that is a list; of another one its one value, or none if it is not set."""
@@ -37,10 +42,12 @@ class Config:
 
     def set(self, key: Text, value: Text | Iterable[Text]) -> None:
         """Replace the value of an item, or all values of one that is a list."""
-        if type(value) is str or isinstance(value, (str, bytes, os.PathLike)):  # the first is fast, and nearly always
-            self._container.replace_config_item(key, (value,))
-        else:
-            self._container.replace_config_item(key, list(value))
+        container = self._container
+        if type(value) is str:  # nearly always, and the fastest way
+            c = container._pointer("set_config_item")  # noqa: SLF001 (the one that it is a part of)
+            if lib.container_replace_config_item(c, encode(key), encode(value), 1, False) < 0:
+                return
+        container.replace_config_item(key, [value] if isinstance(value, (str, bytes, os.PathLike)) else list(value))
 
     def append(self, key: Text, value: Text) -> None:
         """Add a value to an item that is a list; another one gets it as its value."""

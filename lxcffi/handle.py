@@ -69,8 +69,6 @@ class Handle:
         """The object in C, for an operation that is about to be called."""
         if self._c is None:
             raise ReleasedError(operation, container=self.name, reason="the object has been released")
-        # liblxc does not set errno in every failure: what an error shows must not be older than the call.
-        ffi.errno = 0
         if log.captured >= 0:
             log.begin()
         return self._c

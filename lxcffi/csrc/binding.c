@@ -120,6 +120,7 @@ int container_attach_python(struct lxc_container *c, void *payload, lxc_attach_o
 		return -1;
 	}
 	attaches = true;
+	errno = 0;
 	result = c->attach(c, run_attached, payload, options, attached_process);
 	attaches = false;
 	return result;
@@ -156,9 +157,11 @@ static void keep_long_text(char *text)
 
 const char *container_config_text(struct lxc_container *c, const char *key)
 {
-	int length = c->get_config_item(c, key, short_text, sizeof(short_text));
 	char *text;
+	int length;
 
+	errno = 0;
+	length = c->get_config_item(c, key, short_text, sizeof(short_text));
 	if (length < 0)
 		return NULL;
 	if (length == 0)
@@ -205,6 +208,7 @@ int container_replace_config_item(struct lxc_container *c, const char *key, cons
 			return count;
 		}
 	}
+	errno = 0;
 	for (int i = 0; i < count; i++) {
 		if (!c->set_config_item(c, key, values) || (exact && !is_told_so(c, key, values))) {
 			failed = i;

@@ -43,14 +43,16 @@ def measure(name: str, path: str) -> dict[str, float]:
             return lxcffi.Container(container, path)
 
         def items(c: Any) -> None:
+            config = c.config
             for number in range(1000):
-                c.config.set("lxc.uts.name", f"name{number}")
-                assert c.config.get("lxc.uts.name") == f"name{number}"
+                config.set("lxc.uts.name", f"name{number}")
+                assert config.get("lxc.uts.name") == f"name{number}"
 
         def lists(c: Any) -> None:
+            config = c.config
             for number in range(100):
-                c.config.set("lxc.environment", [f"A{n}={number}" for n in range(20)])
-                assert len(c.config.values("lxc.environment")) == 20
+                config.set("lxc.environment", [f"A{n}={number}" for n in range(20)])
+                assert len(config.values("lxc.environment")) == 20
 
         def state(c: Any) -> object:
             return c.state
