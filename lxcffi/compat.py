@@ -441,22 +441,26 @@ class Container:
         """Write a file of the running container's cgroup."""
         return bool(_lib.container_set_cgroup_item(self._c, _string(key), _string(value)))
 
-    def set_config_item(self, key: str, value: str | list[str]) -> bool:
+    def set_config_item(self, key: str, value: _Any) -> bool:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
         encoded = _string(key)
-        if not isinstance(value, list):
-            exact = key != "lxc.log.level"  # which liblxc tells otherwise
-            if _lib.container_replace_config_item(self._c, encoded, _string(value), 1, exact) >= 0:
+        if isinstance(value, list):
+            before = self._item(encoded)
+            if self._replace(encoded, value):
+                after = self.get_config_item(key)
+                if not isinstance(after, str) and set(after) == set(value):
+                    return True
+                self._replace(encoded, before.rstrip("\n").split("\n") if before else [])
+            else:
                 self.get_config_item(key)
-                return False
-            return True
-        before = self._item(encoded)
-        if self._replace(encoded, value):
-            after = self.get_config_item(key)
-            if not isinstance(after, str) and set(after) == set(value):
-                return True
-        self._replace(encoded, before.rstrip("\n").split("\n") if before else [])
-        return False
+            return False
+        if not isinstance(value, str):
+            _lib.container_clear_config_item(self._c, encoded)  # as there
+        exact = key != "lxc.log.level"  # which liblxc tells otherwise
+        if _lib.container_replace_config_item(self._c, encoded, _string(value), 1, exact) >= 0:
+            self.get_config_item(key)  # which is an error for one that liblxc does not know
+            return False
+        return True
 
     def _item(self, key: bytes) -> str | None:
         """Value of an item as liblxc writes it, None if it does not know it."""
@@ -464,8 +468,11 @@ class Container:
         return _decode(text) if text else None
 
     def _replace(self, key: bytes, values: list[str]) -> bool:
-        _lib.container_clear_config_item(self._c, key)
-        return all(_lib.container_set_config_item(self._c, key, _string(one)) for one in values)
+        if not values:
+            return bool(_lib.container_clear_config_item(self._c, key))
+        joined = b"\0".join([_string(value) for value in values])
+        failed: int = _lib.container_replace_config_item(self._c, key, joined, len(values), False)
+        return failed < 0
 
     def set_config_path(self, path: str) -> bool:
         """Set the directory that holds the containers' directories."""

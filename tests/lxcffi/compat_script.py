@@ -67,6 +67,11 @@ def configuration() -> None:
         ("lxc.nonsense", "x"),
         ("lxc.mount.auto", ["proc", "sys"]),
         ("lxc.signal.halt", "SIGUSR1"),
+        ("lxc.nonsense", ["x"]),
+        ("lxc.idmap", ["u 0 1 1", "g 0 1 1"]),
+        ("lxc.idmap", ["u 0 2 1", "nonsense"]),
+        ("lxc.cap.drop", "mknod sys_time"),
+        ("lxc.environment", "A=" + "x" * 1000),
         ("lxc.uts.name", 7),
     ):
         show(f"set {key}", c.set_config_item, key, value)
