@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import test_podman, test_podman_scenarios
+from engines import test_podman
 from oci import process
 from oci.podman import IMAGE, Podman
 from oci.user import User, known
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from oci.rootfs import Skeleton
     from oci.runtime import Runtime
 
-pod = test_podman_scenarios.pod
+pod = test_podman.pod
 
 NO_CGROUP = "with cgroup v1 an ordinary user's podman sets no limits, and has no cgroup to pause or to count"
 OTHER_IDS = "looks for ids of the host that are not the user's"
@@ -107,7 +107,8 @@ def podman(storage: RootlessPodman, as_before: None, request: pytest.FixtureRequ
     process.wait_for(lambda: not process.children(), "the end of conmon")
 
 
-for module in test_podman, test_podman_scenarios:
-    for name, value in vars(module).items():
-        if name.startswith("test_") and name not in ("test_bridge", "test_calls"):  # which are about what root does
-            globals()[name] = value
+OF_ROOT = ("test_audit", "test_bridge", "test_calls")
+
+for name, value in vars(test_podman).items():
+    if name.startswith("test_") and name not in OF_ROOT:
+        globals()[name] = value
