@@ -16,30 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
-    from typing import NoReturn
 
 PATH = f"{__file__.rpartition('/')[0]}/__pycache__/lxcri.{sys.implementation.cache_tag}.archive"
 LENGTH = 8
-"""Bytes of the length of the table, with which the file begins; the code of the modules follows the table."""
+"""Bytes of the length of what follows first: a tuple of this module's code and the table. Then comes all other code."""
 FIRST_READ = 32768
+NAME = "lxcri.archive"
 
 
 class Archive:
     """
     A finder and loader of the modules in the file at path; raises OSError or ValueError if there is none.
 
+    data is what the file begins with, if it has been read.
+
     The table has of each module: source, its time of change in seconds, its size, whether it is a package, and place
     and length of its code.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, data: bytes = b"") -> None:
         self._fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        data = posix.read(self._fd, FIRST_READ)
+        data = data or posix.read(self._fd, FIRST_READ)
         self._start = LENGTH + int.from_bytes(data[:LENGTH], sys.byteorder)
         if self._start > len(data):
             data += posix.pread(self._fd, self._start - len(data), len(data))
         try:
-            self._table = marshal.loads(memoryview(data)[LENGTH : self._start])  # noqa: S302 (as a .pyc file)
+            _, self._table = marshal.loads(memoryview(data)[LENGTH : self._start])  # noqa: S302 (as a .pyc file)
         except (EOFError, TypeError) as e:
             raise ValueError(str(e)) from None
         self._kind = type(sys.__spec__)
@@ -80,6 +82,7 @@ def write(path: str, packages: Iterable[tuple[str, str]]) -> None:
     """Write the modules of packages, each with its directory, to the file at path; raises OSError."""
     import os
 
+    own = b""
     table: dict[str, tuple[str, int, int, bool, int, int]] = {}
     codes = b""
     for package, directory in packages:
@@ -94,9 +97,11 @@ def write(path: str, packages: Iterable[tuple[str, str]]) -> None:
                     code = marshal.dumps(compile(file.read(), source, "exec", dont_inherit=True))
                 is_package = name == "__init__.py"
                 module = prefix if is_package else f"{prefix}.{name.removesuffix('.py')}"
+                if module == NAME:
+                    own = code
                 table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code)
                 codes += code
-    index = marshal.dumps(table)
+    index = marshal.dumps((own, table))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as file:
@@ -104,12 +109,9 @@ def write(path: str, packages: Iterable[tuple[str, str]]) -> None:
     os.replace(temporary, path)
 
 
-def main() -> NoReturn:
-    """The command: lxcri.__main__, from the archive if there is one."""
-    try:
-        sys.meta_path.insert(0, Archive(PATH))
-    except (OSError, ValueError):
-        pass
-    from .__main__ import main as run
-
-    run()
+def install(path: str, data: bytes = b"") -> None:
+    """Import from the archive at path from now on; raises OSError or ValueError if it is none or not of this code."""
+    archive = Archive(path, data)
+    if data and archive.find_spec(NAME) is None:
+        raise ValueError("another version of this module")
+    sys.meta_path.insert(0, archive)

@@ -35,10 +35,27 @@ def package_paths() -> list[str]:
     return [path for path in paths if path not in without_site]
 
 
-def program(paths: list[str]) -> str:
-    """The Python program, without a first line."""
-    lines = ["import gc", "import sys", "", "gc.disable()", f"sys.path += {paths!r}"]
-    return "\n".join([*lines, "", "from lxcri.archive import main", "", "main()", ""])
+def program(paths: list[str], archive_path: str = "") -> str:
+    """The Python program, without a first line; with the path of an archive it imports what it can from there.
+
+    The archive's own module is the first thing in it, so that nothing needs to be searched for.
+    """
+    lines = ["import gc", "import sys", "", "gc.disable()", f"sys.path += {paths!r}", ""]
+    if archive_path:
+        lines += [
+            "try:",
+            "    from marshal import loads",
+            "",
+            f"    with open({archive_path!r}, 'rb', 0) as file:",
+            f"        data = file.read({archive.FIRST_READ})",
+            f"    names = {{'__name__': {archive.NAME!r}, '__file__': {archive.__file__!r}}}",
+            f"    exec(loads(loads(data[{archive.LENGTH}:])[0]), names)",
+            f"    names['install']({archive_path!r}, data)",
+            "except (OSError, ValueError, EOFError, TypeError):",
+            "    pass",
+            "",
+        ]
+    return "\n".join([*lines, "from lxcri.__main__ import main", "", "main()", ""])
 
 
 def fits_shebang(python: str) -> bool:
@@ -46,16 +63,16 @@ def fits_shebang(python: str) -> bool:
     return len(os.fsencode(f"#!{python} -IS\n")) <= SHEBANG_MAX_BYTES and not any(map(str.isspace, python))
 
 
-def write(path: str, python: str, paths: list[str]) -> None:
+def write(path: str, python: str, paths: list[str], archive_path: str = "") -> None:
     """Write an executable script that runs lxcri with an interpreter, the packages being in the given paths.
 
     An interpreter whose path does not fit into a first line is run by /bin/sh, and the program lies beside
     the script, as PATH.py.
     """
     if fits_shebang(python):
-        replace(path, f"#!{python} -IS\n{program(paths)}")
+        replace(path, f"#!{python} -IS\n{program(paths, archive_path)}")
     else:
-        replace(f"{path}.py", program(paths))
+        replace(f"{path}.py", program(paths, archive_path))
         command = shlex.join([python, "-IS", f"{path}.py"])
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
@@ -86,5 +103,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
     # Not the link in a virtual environment, from which Python would go and look for its library.
-    write(os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths())
+    write(os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths(), archive.PATH)
     write_archive()

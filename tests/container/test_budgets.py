@@ -50,11 +50,8 @@ def command(tmp_path: Path) -> list[str]:
     """The command as lxcri.entry writes it, with an archive that is up to date, and a state directory of its own."""
     path = tmp_path / "archive"
     archive.write(str(path), entry.packed())
-    program = entry.program(entry.package_paths()).replace(
-        "\nmain()\n", f"\nimport lxcri.archive\nlxcri.archive.PATH = {str(path)!r}\nmain()\n"
-    )
     script = tmp_path / "lxcri"
-    script.write_text(program)
+    script.write_text(entry.program(entry.package_paths(), str(path)))
     return [os.path.realpath(sys.executable), "-IS", str(script), "--root", str(tmp_path / "root")]
 
 

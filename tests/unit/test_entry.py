@@ -23,7 +23,7 @@ def fake_package(directory: Path) -> str:
     package = directory / "lxcri"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "archive.py").write_text(
+    (package / "__main__.py").write_text(
         "import sys\n"
         "def main():\n"
         "    print(sys.flags.isolated, sys.flags.no_site, 'site' in sys.modules, sys.argv[1:])\n"
