@@ -56,6 +56,7 @@ class Execution:
             self._guide(process, cgroup, console)
         except ClosedError:
             self.end()
+            self._channel.raise_reported()
             raise Error("the process in the container ended before it executed the program") from None
         except BaseException:
             self.end()

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from lxcri.channel import ClosedError
+from lxcri.errors import Error
+from lxcri.execution import Execution
 from lxcri.spec import Process
 from lxcri.verbs.exec import read_process
 
@@ -21,3 +28,24 @@ def test_a_label_that_a_file_does_not_say(tmp_path: Path) -> None:
     path.write_text('{"args": ["x"], "cwd": "/", "apparmorProfile": "other", "selinuxLabel": "other"}')
     process = read_process(str(path), of_container)
     assert (process.apparmor_profile, process.selinux_label) == ("other", "other")
+
+
+def test_a_failure_that_crosses_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The helper has told why it ends, and is gone before it could be told anything."""
+    anything: Any = SimpleNamespace(pid=1)
+    execution = Execution(anything, anything, anything, -1)
+
+    def fork(helper: int) -> None:
+        execution.pid = os.fork()
+        if not execution.pid:
+            os._exit(0)
+        execution._channel.send_failure("this is why")
+        execution._channel.inner.close()
+
+    def guide(*arguments: Any) -> None:
+        raise ClosedError
+
+    monkeypatch.setattr(execution, "_fork", fork)
+    monkeypatch.setattr(execution, "_guide", guide)
+    with pytest.raises(Error, match="this is why"):
+        execution.start(Process(cwd="/"), None, None)
