@@ -340,15 +340,16 @@ def say(line: str) -> None:
 def work(options: argparse.Namespace, shard: int) -> dict[str, list[int]]:
     """Attempt each shards-th point; returns [tried, reached, failed, with problems] by verb, role and fault."""
     machine, laboratory = laboratory_of_its_own(options.runtime)
-    deadline = time.monotonic() + options.seconds
     rows: dict[str, list[int]] = {}
     for verb in options.verb:
         points = [p for p in laboratory.points(verb, options.fault) if options.role in ("", p.role)]
+        random.Random(options.seed).shuffle(points)  # so that what is tried in a given time is a sample
+        deadline = time.monotonic() + options.seconds
         for number, point in enumerate(points):
             if number % options.stride != options.offset or number // options.stride % options.shards != shard:
                 continue
             if time.monotonic() > deadline:
-                say(f"out of time at {point}")
+                say(f"{verb}: {number} of {len(points)} points in {options.seconds:.0f} seconds")
                 break
             outcome = laboratory.attempt(point)
             row = rows.setdefault(f"{verb} {point.role} {point.fault}", [0, 0, 0, 0])
@@ -383,7 +384,8 @@ def main() -> int:
     parser.add_argument("--stride", type=int, default=1, help="attempt each N-th point")
     parser.add_argument("--offset", type=int, default=0, help="begin with this one")
     parser.add_argument("--shards", type=int, default=1, help="processes that share the work")
-    parser.add_argument("--seconds", type=float, default=1e9, help="stop after this time")
+    parser.add_argument("--seconds", type=float, default=1e9, help="of each verb, after which the next one comes")
+    parser.add_argument("--seed", type=int, default=1, help="of the order")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     workers = []
