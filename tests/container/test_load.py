@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -329,3 +330,42 @@ def test_a_console_socket_that_is_stuck(bundle: Bundle) -> None:
         )  # fmt: skip
         result.refused("--console-socket", "nobody took the connection within 0.5 seconds")
     assert bundle.runtime.containers() == []
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.lxcri_only("tests the time that lxcri gives liblxc")
+def test_a_liblxc_that_takes_too_long(bundle: Bundle) -> None:
+    """The configuration's time-out ends the creation, and leaves nothing."""
+    configuration = bundle.file("configuration", '{"timeout": 0.5}')
+    slow = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=pivot_root",
+        "-e",
+        "inject=pivot_root:delay_enter=3000000",
+    ]
+    container = bundle.container("/bin/true")
+    bundle.write()
+    result = bundle.runtime.call(
+        "create", "--bundle", bundle.path, container.id, options=("--config", configuration), wrapper=slow
+    )
+    assert result.returncode == 1
+    assert "liblxc did not start the container within 0.5 seconds" in result.stderr  # strace has its own word too
+    assert bundle.runtime.containers() == []
+    process.wait_for(lambda: not process.children(), "the end of what liblxc had started")
+
+
+@pytest.mark.parametrize("timeout", ["0", '"x"', "1e999"])
+@pytest.mark.lxcri_only("its configuration")
+def test_a_timeout_that_is_none(bundle: Bundle, timeout: str) -> None:
+    """Refused, with its name."""
+    configuration = bundle.file("configuration", f'{{"timeout": {timeout}}}')
+    bundle.write()
+    result = bundle.runtime.call(
+        "create", "--bundle", bundle.path, bundle.runtime.new_id(), options=("--config", configuration)
+    )
+    result.refused("timeout" if timeout != "1e999" else "configuration")
