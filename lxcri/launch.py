@@ -433,7 +433,10 @@ class Launch:
                 glances += 1
             if 0 < seconds <= glances * GLANCE_SECONDS:
                 raise Error(f"liblxc did not start the container within {seconds:g} seconds")
-            before, dead = dead, {child for child in self._starter.children() if process_start_time(child) is None}
+            family = (self._starter.pid, *self._starter.children())
+            before, dead = dead, {pid for pid in family if process_start_time(pid) is None}
+            if self._starter.pid in before & dead:
+                raise ClosedError
             if before & dead:
                 raise Error(KILLED)
 

@@ -180,6 +180,9 @@ class Starter:
         """Have it start the container, with these descriptors of the namespaces to join."""
         from sys import byteorder
 
+        from . import linux
+
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # if it is killed, what it has started becomes ours to end
         data = memoryview(orders.encode())
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, b"".join([fd.to_bytes(4, byteorder) for fd in joins]))]
         try:
@@ -200,17 +203,15 @@ class Starter:
         if self.pid < 0:
             return
         posix.kill(self.pid, _signal.SIGSTOP)
-        posix.waitid(posix.P_PID, self.pid, posix.WSTOPPED | posix.WEXITED | posix.WNOWAIT)
-        for pid in self.children():
-            posix.kill(pid, _signal.SIGKILL)
+        info = posix.waitid(posix.P_PID, self.pid, posix.WSTOPPED | posix.WEXITED | posix.WNOWAIT)
+        stopped = info is None or info.si_code == posix.CLD_STOPPED
+        for pid in self.children() if stopped else _children_of(posix.getpid()):
+            if pid != self.pid:
+                posix.kill(pid, _signal.SIGKILL)
 
     def children(self) -> list[int]:
         """Pids of the processes that liblxc has started and not yet reaped."""
-        try:
-            with open(f"/proc/{self.pid}/task/{self.pid}/children", "rb", 0) as file:
-                return [int(pid) for pid in file.readall().split()]
-        except OSError:
-            return []
+        return _children_of(self.pid)
 
     def kill(self) -> None:
         """Kill it: liblxc has done its part. Init becomes the child of who will reap it: the engine."""
@@ -390,6 +391,14 @@ def _receive(orders: _socket.socket) -> tuple[Orders, list[int]]:
     if not data:
         posix._exit(1)  # noqa: SLF001 (its documented name)
     return Orders.decode(b"".join(parts)), fds
+
+
+def _children_of(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb", 0) as file:
+            return [int(child) for child in file.readall().split()]
+    except OSError:
+        return []
 
 
 def own_user_namespace() -> int:

@@ -235,11 +235,17 @@ class Entry:
             raise Error(f'container with id "{id}" already exists') from None
         except OSError as e:
             raise Error(f"{path}: {reason(e)}") from e
-        entry = cls.open(root, id)
         try:
-            entry.lock()
+            entry = cls.open(root, id)
+            try:
+                entry.lock()
+            except BaseException:
+                entry.close()
+                raise
+        except NotFoundError:  # it was deleted; by this name there may be another one now
+            raise
         except BaseException:
-            entry.close()
+            posix.rmdir(path)
             raise
         return entry
 

@@ -186,3 +186,34 @@ def test_delete_killed_in_a_hook(bundle: Bundle, force: bool) -> None:
         assert file.read() == "ran\nran\n"
     assert [name for name in os.listdir(container.runtime.root) if name != "@seccomp"] == []
     assert (container.delete().returncode, container.delete("--force").returncode) == (1, 0)
+
+
+@needs_strace
+@pytest.mark.lxcri_only("tests the processes that lxcri makes")
+def test_the_process_of_liblxc_killed_in_the_middle(bundle: Bundle) -> None:
+    """With a child that waits for it: `create` notices, and ends that too."""
+    container = bundle.container("/bin/sleep", "100")
+    bundle.write()
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sethostname,pivot_root"]
+    slow += ["-e", "inject=sethostname,pivot_root:delay_enter=300000"]
+    command = container.runtime.spawn(
+        "create", "--bundle", bundle.path, container.id,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, wrapper=slow,
+    )  # fmt: skip
+    starter = process.wait_for(lambda: with_child(command.pid, 3), "the child of liblxc")
+    os.kill(starter, signal.SIGKILL)
+    assert command.wait(PATIENCE) == 1
+    assert container.runtime.containers() == []
+    process.wait_for(lambda: not process.children(), "the end of all processes", PATIENCE)
+
+
+def with_child(pid: int, depth: int) -> int:
+    """The process so many generations below, less one, that has a child itself; 0 if there is none (yet)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            below = [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return 0
+    if depth == 1:
+        return pid if below else 0
+    return next((found for child in below if (found := with_child(child, depth - 1))), 0)
