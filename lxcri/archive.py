@@ -1,5 +1,6 @@
 """
-The compiled modules of lxcri and lxcffi in one file, which saves their import two thirds of its system calls.
+The compiled modules of lxcri and lxcffi, and of what they need of other packages, in one file, which saves their import
+two thirds of its system calls.
 
 `python3 -m lxcri.entry` writes it beside the .pyc files, and the command uses it if it is there. It holds as much as
 they do: a module whose source has another size or time of change since is imported as ever.
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 PATH = f"{__file__.rpartition('/')[0]}/__pycache__/lxcri.{sys.implementation.cache_tag}.archive"
 LENGTH = 8
-"""Bytes of the length of what follows first: a tuple of this module's code and the table. Then comes all other code."""
+"""Bytes of the length of what follows first: this module's code, a table, and, encoded again since most
+verbs do not need it, another one. Then comes all other code."""
 FIRST_READ = 32768
 NAME = "lxcri.archive"
 
@@ -41,7 +43,7 @@ class Archive:
         if self._start > len(data):
             data += posix.pread(self._fd, self._start - len(data), len(data))
         try:
-            _, self._table = marshal.loads(memoryview(data)[LENGTH : self._start])  # noqa: S302 (as a .pyc file)
+            _, self._table, self._rest = marshal.loads(memoryview(data)[LENGTH : self._start])  # noqa: S302 (as a .pyc file)
         except (EOFError, TypeError) as e:
             raise ValueError(str(e)) from None
         self._kind = type(sys.__spec__)
@@ -49,6 +51,10 @@ class Archive:
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """The module, if it is here and its source has not changed."""
         entry = self._table.get(name)
+        if entry is None and self._rest:
+            self._table.update(marshal.loads(self._rest))  # noqa: S302
+            self._rest = b""
+            entry = self._table.get(name)
         if entry is None:
             return None
         source, changed, size, is_package, _, _ = entry
@@ -78,30 +84,38 @@ class Archive:
         return code
 
 
-def write(path: str, packages: Iterable[tuple[str, str]]) -> None:
-    """Write the modules of packages, each with its directory, to the file at path; raises OSError."""
+def modules_of(package: str, directory: str) -> Iterable[tuple[str, str]]:
+    """Name and source of each module of a package in this directory."""
+    import os
+
+    for parent, _, names in os.walk(directory):
+        prefix = package + parent.removeprefix(directory).replace("/", ".")
+        for name in sorted(names):
+            if name == "__init__.py":
+                yield prefix, os.path.join(parent, name)
+            elif name.endswith(".py"):
+                yield f"{prefix}.{name.removesuffix('.py')}", os.path.join(parent, name)
+
+
+def write(path: str, modules: Iterable[tuple[str, str]], rest: Iterable[tuple[str, str]] = ()) -> None:
+    """Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError."""
     import os
 
     own = b""
     table: dict[str, tuple[str, int, int, bool, int, int]] = {}
+    first = len(modules := list(modules))
     codes = b""
-    for package, directory in packages:
-        for parent, _, names in os.walk(directory):
-            prefix = package + parent.removeprefix(directory).replace("/", ".")
-            for name in sorted(names):
-                if not name.endswith(".py"):
-                    continue
-                source = os.path.join(parent, name)
-                with open(source, "rb") as file:
-                    status = os.fstat(file.fileno())
-                    code = marshal.dumps(compile(file.read(), source, "exec", dont_inherit=True))
-                is_package = name == "__init__.py"
-                module = prefix if is_package else f"{prefix}.{name.removesuffix('.py')}"
-                if module == NAME:
-                    own = code
-                table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code)
-                codes += code
-    index = marshal.dumps((own, table))
+    for module, source in [*modules, *rest]:
+        with open(source, "rb") as file:
+            status = os.fstat(file.fileno())
+            code = marshal.dumps(compile(file.read(), source, "exec", dont_inherit=True))
+        if module == NAME:
+            own = code
+        is_package = os.path.basename(source) == "__init__.py"
+        table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code)
+        codes += code
+    entries = list(table.items())
+    index = marshal.dumps((own, dict(entries[:first]), marshal.dumps(dict(entries[first:]))))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as file:
@@ -114,4 +128,4 @@ def install(path: str, data: bytes = b"") -> None:
     archive = Archive(path, data)
     if data and archive.find_spec(NAME) is None:
         raise ValueError("another version of this module")
-    sys.meta_path.insert(0, archive)
+    sys.meta_path.insert(2, archive)  # what the interpreter has built in is not here

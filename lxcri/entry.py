@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import sysconfig
 from importlib.util import find_spec
@@ -19,6 +20,19 @@ SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
 
 PACKED = ("lxcri", "lxcffi")
+EVERY_MODULE_IMPORTS = ("__future__",)
+IMPORTED = """
+import sys
+before = set(sys.modules)
+sys.path += sys.argv[1:]
+sys.modules["typing_extensions"] = None
+import lxcri.bundle
+for name, module in sys.modules.items():
+    spec = getattr(module, "__spec__", None)
+    if name not in before and spec and spec.has_location and spec.origin.endswith(".py"):
+        print(name, spec.origin)
+"""
+"""Prints the names and sources of the modules that `create` imports."""
 MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
 
 
@@ -77,15 +91,26 @@ def write(path: str, python: str, paths: list[str], archive_path: str = "") -> N
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
 
-def packed() -> list[tuple[str, str]]:
-    """The packages whose modules are put into the archive, with their directories."""
-    return [(name, os.path.dirname(spec.origin)) for name in PACKED if (spec := find_spec(name)) and spec.origin]
+def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Names and sources of the modules for the archive: our own ones, and what `create` imports of others'."""
+    own = {
+        module: source
+        for name in PACKED
+        if (spec := find_spec(name)) and spec.origin
+        for module, source in archive.modules_of(name, os.path.dirname(spec.origin))
+    }
+    listing = subprocess.run(
+        [sys.executable, "-IS", "-c", IMPORTED, *package_paths()], check=True, capture_output=True, text=True
+    )
+    others = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
+    own.update((name, others.pop(name)) for name in EVERY_MODULE_IMPORTS if name in others)
+    return list(own.items()), [(name, source) for name, source in others.items() if name not in own]
 
 
 def write_archive() -> None:
     """Write the archive of modules, where the package's directory can be written."""
     try:
-        archive.write(archive.PATH, packed())
+        archive.write(archive.PATH, *packed())
     except OSError as e:
         sys.stderr.write(f"lxcri.entry: {archive.PATH}: {e.strerror}; without it the command starts more slowly\n")
 

@@ -49,7 +49,7 @@ pytestmark = [
 def command(tmp_path: Path) -> list[str]:
     """The command as lxcri.entry writes it, with an archive that is up to date, and a state directory of its own."""
     path = tmp_path / "archive"
-    archive.write(str(path), entry.packed())
+    archive.write(str(path), *entry.packed())
     script = tmp_path / "lxcri"
     script.write_text(entry.program(entry.package_paths(), str(path)))
     return [os.path.realpath(sys.executable), "-IS", str(script), "--root", str(tmp_path / "root")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lxcri.archive import Archive, write
+from lxcri.archive import Archive, modules_of, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,8 @@ def package(tmp_path: Path) -> Path:
     (directory / "__init__.py").write_text("VALUE = 1\n")
     (directory / "part" / "__init__.py").write_text("VALUE = 2\n")
     (directory / "part" / "leaf.py").write_text("from .. import VALUE as ONE\nVALUE = ONE + 2\n")
-    write(str(tmp_path / "archive"), [("pack", str(directory))])
+    modules = list(modules_of("pack", str(directory)))
+    write(str(tmp_path / "archive"), modules[:1], modules[1:])
     return directory
 
 
