@@ -1,6 +1,6 @@
 """
 The compiled modules of lxcri and lxcffi, and of what they need of other packages, in one file, which saves their import
-two thirds of its system calls.
+most of its system calls.
 
 `python3 -m lxcri.entry` writes it beside the .pyc files, and the command uses it if it is there. It holds as much as
 they do: a module whose source has another size or time of change since is imported as ever.
