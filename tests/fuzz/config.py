@@ -20,6 +20,8 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["lxcri"]):
+    import lxcri.cgroup.gvariant
+    import lxcri.cgroup.unit
     import lxcri.compile
     import lxcri.launch
     import lxcri.spec
