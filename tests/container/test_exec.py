@@ -904,7 +904,8 @@ def test_log_of_a_failure(container: Container) -> None:
 
 @pytest.mark.lxcri_only("runc 1.1 does not know execCPUAffinity")
 @pytest.mark.parametrize(
-    ("affinity", "cpus"), [({"final": "1"}, "1"), ({"initial": "0", "final": "1"}, "1"), ({}, "0-1")]
+    ("affinity", "cpus"),
+    [({"final": "1"}, "1"), ({"initial": "0"}, "0"), ({"initial": "0", "final": "1"}, "1"), ({}, "0-1")],
 )
 def test_cpu_affinity(container: Container, affinity: dict[str, str], cpus: str) -> None:
     """config.md, "Linux Process": execCPUAffinity."""

@@ -45,11 +45,22 @@ def test_new_cgroup_namespace() -> None:
     assert found == {"root": [("unshare_cgroup", "linux.namespaces", ())]}
 
 
-@pytest.mark.parametrize("kind", ["network", "ipc", "uts", "pid", "cgroup"])
-def test_joined_namespaces(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        # as in linux/sched.h
+        ("network", 0x40000000),
+        ("ipc", 0x08000000),
+        ("uts", 0x04000000),
+        ("pid", 0x20000000),
+        ("cgroup", 0x02000000),
+        ("time", 0x00000080),
+    ],
+)
+def test_joined_namespaces(kind: str, flag: int) -> None:
     """The starter joins them; liblxc's item would need them to be of a running container's."""
     found = change(namespaces("mount", **{kind: PATH}), base=namespaces("mount"))
-    assert found == {"joins": [Join("linux.namespaces[1]", kind, TYPES[kind][1], PATH)]}
+    assert found == {"joins": [Join("linux.namespaces[1]", kind, flag, PATH)]}
 
 
 def test_joined_user_namespace() -> None:

@@ -268,6 +268,12 @@ def test_recursive_and_single_options() -> None:
     [
         (["ro", "rw"], 0, ""),
         (["rw", "ro"], 1, ""),
+        (["silent", "loud"], 0, ""),
+        (["iversion", "noiversion"], 0, ""),
+        (["lazytime", "nolazytime"], 0, ""),
+        (["mand", "nomand"], 0, ""),
+        (["relatime", "norelatime"], 0, ""),
+        (["sync", "async"], 0, ""),
         (["size=5m", "nosuid", "mode=700"], 2, "size=5m,mode=700"),
         (["ROnly", "rona"], 0, "ROnly,rona"),  # no option's beginning
         (["", "size=5m", "", "defaults"], 0, "size=5m"),

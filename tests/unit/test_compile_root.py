@@ -185,7 +185,16 @@ def test_sysctl_that_is_no_name(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "namespace"),
-    [("kernel.msgmax", "ipc"), ("fs.mqueue.msg_max", "ipc"), ("net.a", "network"), ("kernel.domainname", "uts")],
+    [
+        *(
+            (f"kernel.{name}", "ipc")
+            for name in "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced".split()
+        ),
+        ("fs.mqueue.msg_max", "ipc"),
+        ("net.a", "network"),
+        ("kernel.domainname", "uts"),
+        ("kernel.hostname", "uts"),
+    ],
 )
 def test_sysctl_without_its_namespace(key: str, namespace: str) -> None:
     others = [kind for kind in ("pid", "network", "ipc", "uts", "mount") if kind != namespace]

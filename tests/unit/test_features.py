@@ -74,6 +74,10 @@ def test_every_property_of_the_document_is_said() -> None:
     }
     assert set(LINUX["seccomp"]) == {"enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags"}
     assert set(LINUX["cgroup"]) == {"v1", "v2", "systemd", "systemdUser", "rdma"}
+    assert LINUX["intelRdt"] == {"enabled": True, "schemata": True, "monitoring": True}
+    assert set(LINUX["memoryPolicy"]) == {"modes", "flags"}
+    assert LINUX["mountExtensions"] == {"idmap": {"enabled": True}}
+    assert (DOCUMENT["ociVersionMin"], DOCUMENT["ociVersionMax"]) == ("1.0.0", OCI_VERSION)
 
 
 @pytest.mark.parametrize("version", [DOCUMENT["ociVersionMin"], DOCUMENT["ociVersionMax"]])
