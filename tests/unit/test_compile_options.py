@@ -310,7 +310,7 @@ def test_id_mapped_mount(options: list[str], recursive: bool) -> None:
 def test_id_mapped_mount_with_the_mappings_of_the_container() -> None:
     fragment: Json = mount("/x", "bind", "idmap", source="/y")
     fragment["linux"] = {"namespaces": [{"type": "user"}, {"type": "mount"}], **MAPPED}
-    tree = compiled(fragment).host.trees[0]
+    (tree,) = [tree for tree in compiled(fragment).host.trees if tree.subject == SUBJECT]
     assert tree.id_mappings == ("0 1 2\n5 6 1\n", "0 3 4\n")
 
 
