@@ -152,7 +152,7 @@ def save(cgroup: Cgroup, write: Write) -> Write | None:
 def former(file: str, text: str, value: str) -> str | None:
     """What to write to a file, whose content was this text, to undo the write of `value`; None if nothing does."""
     lines = text.splitlines()
-    first, *rest = value.split()
+    first, *rest = value.split() or [""]
     if file in NO_LIMIT_OF_KEY and rest:
         return _line(lines, first) or f"{first} {NO_LIMIT_OF_KEY[file]}"
     if file in KEY_OF_VALUE and (line := _line(lines, KEY_OF_VALUE[file])):

@@ -116,6 +116,7 @@ def test_numbers_are_in_the_range_of_their_type(value: int) -> None:
         ("cpu.max", "max 100000\n", "5000 100000", "max 100000"),
         ("cpuset.cpus", "\n", "0-1", "\n"),
         ("cpuset.cpus", "", "0-1", "\n"),
+        ("cpuset.cpus", "0-1\n", "\n", "0-1"),
         ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "1", "0"),
         ("io.weight", "default 100\n8:0 200\n", "50", "100"),
         ("io.weight", "default 100\n8:0 200\n", "8:0 300", "8:0 200"),
@@ -171,6 +172,15 @@ def test_a_refused_limit_sets_back_what_has_changed_and_no_more(tmp_path: Path) 
     assert str(raised.value) == "linux.resources.pids.limit: refused"
     assert {name: cgroup.read(name) for name in files} == files
     assert cgroup.written == [("cpu.weight", "1"), ("memory.max", "500"), ("memory.max", "1000"), ("cpu.weight", "100")]
+
+
+def test_what_was_empty_is_emptied_again(tmp_path: Path) -> None:
+    cgroup = Files(tmp_path, [UNIFIED], {"cpuset.cpus": "\n", "cpuset.mems": "\n", "pids.max": "9\n"})
+    cgroup.refused.add(("pids.max", "5"))
+    resources = Resources(cpu=CPU(cpus="0", mems="0"), pids=Pids(limit=5))
+    with pytest.raises(Error, match=r"^linux\.resources\.pids\.limit: refused$"):
+        update(cgroup, resources, V2, devices=True, warn=pytest.fail)
+    assert [cgroup.read(file).strip() for file in ("cpuset.cpus", "cpuset.mems", "pids.max")] == ["", "", "9"]
 
 
 def test_what_cannot_be_set_back_is_said(tmp_path: Path) -> None:
