@@ -675,9 +675,12 @@ which what it needs came (lxcri as a whole needs Linux 5.15 and liblxc 4.0.5), a
 In column "how", *liblxc* is an item of its configuration, *lxcri-init* an instruction of the container's first process
 (`lxcri/program.py`), *v1* and *v2* are files of the container's cgroup, and *runtime* is what lxcri itself does.
 
-That a test holds its property is tried by losing the property where config.json is decoded, one row after the other:
-`PYTHONPATH=.:tests .venv/bin/python -m oci.mutation`, in 8 minutes. On 25 November 2026 no test passed without it.
-Rows of other documents than config.json are not tried so.
+That a test holds its property is tried by losing the property where config.json is decoded, or where another document
+is written, one row after the other, and by giving each entry of the compiler's tables the value of another one:
+`PYTHONPATH=.:tests .venv/bin/python -m oci.mutation`. Each test is run without a mutant first. On 25 November 2026 the
+tests found 361 of 382 mutants, and all 382 once those that had missed 21 were mended: `initial` of execCPUAffinity,
+five properties of `features`, and entries of tables (flags of two types of namespaces, five mount options that clear a
+flag, eight sysctls).
 """
 
 
