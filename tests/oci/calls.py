@@ -54,9 +54,8 @@ class Call:
 
     def __str__(self) -> str:
         texts = [repr(text[:1000]) for text in (self.stdout, self.stderr, self.log)]
-        return (
-            f"{' '.join(self.argv)}: status {self.status}\n  stdout {texts[0]}\n  stderr {texts[1]}\n  log {texts[2]}"
-        )
+        question = f"{' '.join(self.argv)} (stdin {self.stdin}, descriptors {self.descriptors})"
+        return f"{question}: status {self.status}\n  stdout {texts[0]}\n  stderr {texts[1]}\n  log {texts[2]}"
 
     @property
     def verb(self) -> str:
