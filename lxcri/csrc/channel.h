@@ -26,7 +26,12 @@ static size_t descriptor_count;
 
 static long send_packet(int fd, const void *data, size_t n)
 {
-	return SYS(sendto, fd, data, n, MSG_NOSIGNAL, 0, 0);
+	long ret;
+
+	do
+		ret = SYS(sendto, fd, data, n, MSG_NOSIGNAL, 0, 0);
+	while (ret == -EINTR);
+	return ret;
 }
 
 static void report(char kind, int err, const char *what, const char *detail)
@@ -69,6 +74,15 @@ static long check(long ret, const char *what)
 	if (ret < 0)
 		fail(ret, what);
 	return ret;
+}
+
+/* Tell the runtime how far we are: it waits for that. Where it is gone, who needs its answer will see. */
+static void tell(const void *data, size_t n)
+{
+	long err = send_packet(channel, data, n);
+
+	if (err != -EPIPE && err != -ECONNRESET)
+		check(err, "message to the runtime");
 }
 
 /* Receive one packet; descriptors in it are appended to `descriptors`, close-on-exec. Returns its length. */

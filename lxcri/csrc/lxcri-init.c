@@ -203,10 +203,10 @@ static void run_hook_process(const char *root)
 	first_acts();
 	reset_signals();
 	root_fd = (int)check(SYS(openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
-	send_packet(channel, "M", 1);
+	tell("M", 1);
 	load_program();
 	run_stage(STAGE_MOUNTS);
-	send_packet(channel, "M", 1);
+	tell("M", 1);
 	expect(channel, 'C', true);
 	SYS(chdir, "/", 0, 0, 0, 0, 0);
 	run_stage(STAGE_CREATE_CONTAINER);
@@ -281,7 +281,7 @@ static void run_init(bool hooked)
 	root_fd = (int)check(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
 	/* liblxc leaves all of the tree shared after its pivot */
 	check(set_attributes(root_fd, 0, 0, 1 << 19 /* MS_SLAVE */, true), "root");
-	send_packet(channel, "H", 1);
+	tell("H", 1);
 	load_program();
 	if (hooked)
 		check(set_attributes(root_fd, 0, MOUNT_ATTR_RDONLY, 0, false), "root");
@@ -291,7 +291,7 @@ static void run_init(bool hooked)
 	run_stage(STAGE_ROOT);
 	take_stdio();
 	run_stage(STAGE_READY);
-	send_packet(channel, "R", 1);
+	tell("R", 1);
 
 	wait_for_start(descriptor(START_HANDLE));
 	run_stage(STAGE_START);
@@ -304,7 +304,7 @@ static void run_exec(void)
 	first_acts();
 	reset_signals();
 	root_fd = (int)check(SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), "root");
-	send_packet(channel, "H", 1);
+	tell("H", 1);
 	load_program();
 	expect(channel, 'P', false);
 	run_stage(STAGE_ROOT);

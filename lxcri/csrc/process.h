@@ -613,7 +613,7 @@ static void op_handover(void)
 		add(&message, " ");
 		add_number(&message, (unsigned long)next, 10);
 	}
-	send_packet(channel, message.s, message.n);
+	tell(message.s, message.n);
 }
 
 static void op_execute(void)

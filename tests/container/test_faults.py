@@ -39,3 +39,12 @@ def test_faults(laboratory: faults.Laboratory, verb: str, pytestconfig: pytest.C
     assert any(outcome.reached for outcome in outcomes)
     bad = [f"{o.point}: {o.status} {o.message}: {o.problems}" for o in outcomes if o.problems]
     assert not bad, os.linesep.join(bad)
+
+
+@pytest.mark.parametrize("verb", ["create", "exec"])
+def test_a_word_of_the_helper_that_cannot_be_sent(laboratory: faults.Laboratory, verb: str) -> None:
+    """The runtime does not wait for it for ever."""
+    points = [p for p in laboratory.points(verb, ["ENOMEM"]) if p.call == "sendto" and p.role != "0"]
+    outcomes = [laboratory.attempt(point) for point in points[-3:]]
+    assert any(outcome.reached for outcome in outcomes)
+    assert [outcome.problems for outcome in outcomes if outcome.problems] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -333,6 +334,20 @@ def test_a_claimed_entry_is_locked_until_it_is_closed(ctx: Context) -> None:
         fcntl.flock(other.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with Entry.open(ctx.root, "c1") as other:
         fcntl.flock(other.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_a_claim_that_fails_leaves_no_directory(ctx: Context, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    Entry.claim(ctx.root, "c1").close()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOMEM, "out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"posix.{call}", fail)
+        with pytest.raises((Error, OSError), match="out of memory"):
+            Entry.claim(ctx.root, "c2")
+    assert os.listdir(ctx.root) == ["c1"]
 
 
 def test_who_waited_for_a_lock_sees_that_the_container_is_gone(ctx: Context) -> None:
