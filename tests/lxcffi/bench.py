@@ -2,8 +2,8 @@
 
     PYTHONPATH=.:tests .venv/bin/python tests/lxcffi/bench.py
 
-As root, with python3-lxc in the system's Python. All three run in the same Python, the system's, in processes of
-their own, in turns; a number is the best of the rounds, which other programs disturb least.
+As root, with python3-lxc in the system's Python. Each of the three is a process of that Python, asked in turns. A
+number is the best of 40 turns; where the kernel makes a container's namespaces and cgroups it is the median.
 """
 
 # ruff: noqa: T201
@@ -11,8 +11,8 @@ their own, in turns; a number is the best of the rounds, which other programs di
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SYSTEM_PYTHON = "/usr/bin/python3"
-ROUNDS = 7
+ROUNDS = 40
 NAMES = ("python3-lxc", "lxcffi.compat", "lxcffi")
 
 
@@ -33,13 +33,12 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(name: str, path: str) -> dict[str, float]:
-    """In a process of its own: all measurements of one of the three, in milliseconds."""
+def worker(name: str, path: str) -> None:
+    """In a process of its own: do what is asked for, and tell how long it took."""
     if name == "lxcffi":
         import lxcffi
 
-        def new(container: str) -> Any:
-            return lxcffi.Container(container, path)
+        container: Any = lxcffi.Container
 
         def items(c: Any) -> None:
             config = c.config
@@ -53,14 +52,8 @@ def measure(name: str, path: str) -> dict[str, float]:
                 config.set("lxc.environment", [f"A{n}={number}" for n in range(20)])
                 assert len(config.values("lxc.environment")) == 20
 
-        def state(c: Any) -> object:
-            return c.state
-
     else:
-        lxc: Any = importlib.import_module("lxc" if name == "python3-lxc" else "lxcffi.compat")
-
-        def new(container: str) -> Any:
-            return lxc.Container(container, path)
+        container = importlib.import_module("lxc" if name == "python3-lxc" else name).Container
 
         def items(c: Any) -> None:
             for number in range(1000):
@@ -72,40 +65,36 @@ def measure(name: str, path: str) -> dict[str, float]:
                 c.set_config_item("lxc.environment", [f"A{n}={number}" for n in range(20)])
                 assert len(c.get_config_item("lxc.environment")) == 20
 
-        def state(c: Any) -> object:
-            return c.state
+    plain, bench = container("plain", path), container("bench", path)
 
-    def cycles() -> None:
+    def new() -> None:
         for _ in range(1000):
-            new("bench")
+            container("bench", path)
 
-    def states(c: Any) -> None:
+    def states() -> None:
         for _ in range(100):
-            assert state(c) == "RUNNING"
+            assert bench.state == "RUNNING"
 
-    def starts(c: Any) -> None:
-        for _ in range(20):
-            c.start()
-            c.stop()
+    def cycle() -> None:
+        bench.start()
+        bench.stop()
 
-    cycles()  # the first time something is imported and the kernel learns the paths
-    result = {"1,000 new/close": seconds(cycles)}
-    plain = new("plain")
-    items(plain)
-    result["set and get of 1,000 items"] = seconds(lambda: items(plain))
-    result["set and get of 100 lists of 20"] = seconds(lambda: lists(plain))
-    c = new("bench")
-    c.start()
-    states(c)
-    result["100 state queries"] = seconds(lambda: states(c))
-    c.stop()
-    result["20 start/stop"] = seconds(lambda: starts(c))
-    result["another thread meanwhile"] = others(lambda: starts(c))
-    return {what: value * 1000 for what, value in result.items()}
+    tasks: dict[str, Callable[[], object]] = {
+        "new": new,
+        "items": lambda: items(plain),
+        "lists": lambda: lists(plain),
+        "start": bench.start,
+        "states": states,
+        "stop": bench.stop,
+        "cycle": cycle,
+    }
+    for line in sys.stdin:
+        task = line.strip()
+        print(others(cycle) if task == "others" else seconds(tasks[task]), flush=True)
 
 
 def others(function: Callable[[], object]) -> float:
-    """How many thousand steps another thread got done while something ran."""
+    """How many steps of a millisecond another thread got done while something ran."""
     done = False
     steps = 0
 
@@ -119,10 +108,24 @@ def others(function: Callable[[], object]) -> float:
     thread.start()
     before = steps
     function()
-    result = steps - before
+    result = float(steps - before)
     done = True
     thread.join()
-    return result / 1000
+    return result
+
+
+ROWS: tuple[tuple[str, str, Callable[[list[float]], str]], ...] = (
+    ("1,000 new/close", "new", lambda times: f"{min(times) * 1000:.1f}"),
+    ("set and get of 1,000 items", "items", lambda times: f"{min(times) * 1000:.1f}"),
+    ("set and get of 100 lists of 20", "lists", lambda times: f"{min(times) * 1000:.1f}"),
+    ("100 state queries", "states", lambda times: f"{min(times) * 1000:.1f}"),
+    ("20 start/stop", "cycle", lambda times: f"{20 * statistics.median(times) * 1000:.0f}"),
+    (
+        "steps of 1 ms by another thread in 20 start/stop",
+        "others",
+        lambda steps: f"{20 * statistics.median(steps):.0f}",
+    ),
+)
 
 
 def main() -> None:
@@ -141,27 +144,46 @@ def main() -> None:
     packages = [os.path.dirname(os.path.dirname(lxcffi.__file__)), *(p for p in sys.path if p.endswith("-packages"))]
     try:
         home.create("bench")
-        results: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
-        for turn in range(ROUNDS):
-            for name in NAMES[turn % 3 :] + NAMES[: turn % 3]:
-                printed = subprocess.run(
-                    [SYSTEM_PYTHON, os.path.abspath(__file__), name, home.path],
-                    stdout=subprocess.PIPE, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(packages)},
-                ).stdout  # fmt: skip
-                results[name].append(json.loads(printed))
+        path = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}
+        command = [SYSTEM_PYTHON, os.path.abspath(__file__)]
+        workers = {
+            name: subprocess.Popen(
+                [*command, name, home.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path
+            )
+            for name in NAMES
+        }
+
+        def ask(name: str, task: str) -> float:
+            stdin, stdout = workers[name].stdin, workers[name].stdout
+            assert stdin is not None
+            assert stdout is not None
+            stdin.write(f"{task}\n")
+            stdin.flush()
+            return float(stdout.readline())
+
+        results: dict[str, dict[str, list[float]]] = {task: {name: [] for name in NAMES} for _, task, _ in ROWS}
+        ask(NAMES[0], "start")
+        for task in results:
+            if task == "cycle":
+                ask(NAMES[0], "stop")
+            for turn in range(ROUNDS):
+                for name in NAMES[turn % 3 :] + NAMES[: turn % 3]:
+                    results[task][name].append(ask(name, task))
+        for process in workers.values():
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
     finally:
         home.clean()
         machine.close()
     print(f"| liblxc {lxcffi.version()}, ms | {' | '.join(NAMES)} |")
     print("|---|---:|---:|---:|")
-    for what in results[NAMES[0]][0]:
-        best = max if "thread" in what else min
-        form = "{:.0f} steps" if "thread" in what else "{:.1f}"
-        print(f"| {what} | {' | '.join(form.format(best(each[what] for each in results[name])) for name in NAMES)} |")
+    for what, task, shown in ROWS:
+        print(f"| {what} | {' | '.join(shown(results[task][name]) for name in NAMES)} |")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(measure(*sys.argv[1:])))
+        worker(*sys.argv[1:])
     else:
         main()
