@@ -19,6 +19,7 @@ from .flags import Namespace as _Namespace
 from .listing import list_containers as _list_containers
 from .snapshot import taken_snapshots as _taken_snapshots
 from .storage import Storage as _Storage
+from .terminal import Terminal as _Terminal
 from .text import (
     buffer as _buffer,
     decode as _decode,
@@ -146,17 +147,14 @@ class ContainerNetworkList:
 class Container:
     """A container; see lxcffi.Container for what the methods do."""
 
+    _terminals: tuple[_Terminal, ...] = ()  # which nobody else gets as long as the object is there
+
     def __init__(self, name: str, config_path: Text | None = None) -> None:
         pointer = _lib.lxc_container_new(_string(name), _encode_optional(config_path or None))
         if pointer == _ffi.NULL:
             raise RuntimeError(f"error during init for container '{name}'.")
         self._c = _ffi.gc(pointer, _lib.lxc_container_put)
-        self._leases: list[int] = []
         self.network = ContainerNetworkList(self)
-
-    def __del__(self) -> None:
-        for lease in getattr(self, "_leases", ()):
-            _os.close(lease)
 
     @property
     def config_file_name(self) -> str:
@@ -322,7 +320,7 @@ class Container:
         lease = _lib.container_console_getfd(self._c, number, outer)
         if lease < 0:
             raise ValueError("Unable to allocate tty")
-        self._leases.append(lease)
+        self._terminals = (*self._terminals, _Terminal(number[0], -1, lease))
         descriptor: int = outer[0]
         return descriptor
 
@@ -445,6 +443,8 @@ class Container:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
         encoded = _string(key)
         if isinstance(value, list):
+            if len(value) > 1 and self._replace(encoded, value, exact=True):
+                return True
             before = self._item(encoded)
             if self._replace(encoded, value):
                 after = self.get_config_item(key)
@@ -467,11 +467,11 @@ class Container:
         text = _lib.container_config_text(self._c, key)
         return _decode(text) if text else None
 
-    def _replace(self, key: bytes, values: list[str]) -> bool:
+    def _replace(self, key: bytes, values: list[str], *, exact: bool = False) -> bool:
         if not values:
             return bool(_lib.container_clear_config_item(self._c, key))
         joined = b"\0".join([_string(value) for value in values])
-        failed: int = _lib.container_replace_config_item(self._c, key, joined, len(values), False)
+        failed: int = _lib.container_replace_config_item(self._c, key, joined, len(values), exact)
         return failed < 0
 
     def set_config_path(self, path: str) -> bool:

@@ -186,18 +186,32 @@ static void set_lines(struct lxc_container *c, const char *key, char *text)
 			c->set_config_item(c, key, line);
 }
 
-/* Whether an item is told as it was set, but for the newline of a list. */
-static bool is_told_so(struct lxc_container *c, const char *key, const char *value)
+/* Whether an item is told as it was set: each value with a newline, a single one perhaps without. */
+static bool is_told_so(struct lxc_container *c, const char *key, const char *values, int count)
 {
 	const char *text = container_config_text(c, key);
-	size_t length = strlen(value);
 
-	return text != NULL && strncmp(text, value, length) == 0 && strcmp(text + length + (text[length] == '\n'), "") == 0;
+	if (text == NULL)
+		return false;
+	for (int i = 0; i < count; i++) {
+		size_t length = strlen(values);
+
+		if (strncmp(text, values, length) != 0)
+			return false;
+		text += length;
+		if (*text == '\n')
+			text++;
+		else if (count > 1)
+			return false;
+		values += length + 1;
+	}
+	return *text == '\0';
 }
 
 int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count, bool exact)
 {
 	const char *text = container_config_text(c, key);
+	const char *value = values;
 	char *before = NULL;
 	int error, failed = -1;
 
@@ -210,12 +224,14 @@ int container_replace_config_item(struct lxc_container *c, const char *key, cons
 	}
 	errno = 0;
 	for (int i = 0; i < count; i++) {
-		if (!c->set_config_item(c, key, values) || (exact && !is_told_so(c, key, values))) {
+		if (!c->set_config_item(c, key, value)) {
 			failed = i;
 			break;
 		}
-		values += strlen(values) + 1;
+		value += strlen(value) + 1;
 	}
+	if (exact && failed < 0 && !is_told_so(c, key, values, count))
+		failed = 0;
 	error = errno;
 	if (failed >= 0) {
 		c->clear_config_item(c, key);

@@ -25,7 +25,7 @@ bool is_same_file(int one, int other);
 /*
  * Replace the value of a configuration item, or all values of one that is a list, by count values, each of which ends
  * with a NUL. Returns -1, or the number of the value that liblxc refused (count if it cannot clear the item): then the
- * item is as it was. With exact, a single value that liblxc then tells otherwise counts as refused.
+ * item is as it was. With exact, so do values that liblxc then tells otherwise, or in another order: the first is refused.
  */
 int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count, bool exact);
 

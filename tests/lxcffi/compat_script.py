@@ -71,6 +71,7 @@ def configuration() -> None:
         ("lxc.idmap", ["u 0 1 1", "g 0 1 1"]),
         ("lxc.idmap", ["u 0 2 1", "nonsense"]),
         ("lxc.cap.drop", "mknod sys_time"),
+        ("lxc.cap.drop", ["mknod sys_time", "sys_nice"]),
         ("lxc.environment", "A=" + "x" * 1000),
         ("lxc.uts.name", 7),
     ):
