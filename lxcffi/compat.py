@@ -154,7 +154,13 @@ class Container:
         if pointer == _ffi.NULL:
             raise RuntimeError(f"error during init for container '{name}'.")
         self._c = _ffi.gc(pointer, _lib.lxc_container_put)
+
+    def __getattr__(self, name: str) -> _Any:
+        # Made when it is asked for: the two hold each other, and are freed by the garbage collector only.
+        if name != "network":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.network = ContainerNetworkList(self)
+        return self.network
 
     @property
     def config_file_name(self) -> str:
