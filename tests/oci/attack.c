@@ -84,18 +84,25 @@ static int is_in_between(void)
     return strspn(comm, "0123456789") == strlen(comm);
 }
 
+/* Whether a process is what it was when we began with it: else we do not know whose the thing is that we got. */
+static int is_still(int pid, const char *before)
+{
+    return is_alien(pid) && strcmp(comm, before) == 0;
+}
+
 static void spy(int pid)
 {
-    char names[64];
+    char names[64], before[sizeof(comm)];
     struct dirent *entry;
     DIR *fds;
     int fd;
 
-    if (!is_alien(pid))
+    if (!is_alien(pid) || is_in_between())
         return;
+    strcpy(before, comm);
     fd = open(place(pid, "mem"), O_RDWR | O_CLOEXEC);
     if (fd >= 0) {
-        if (is_alien(pid) && !is_in_between())
+        if (is_still(pid, before))
             found("mem", target(pid, "exe"));
         close(fd);
     }
@@ -105,20 +112,20 @@ static void spy(int pid)
 
             snprintf(names, sizeof(names), "fd/%.32s", entry->d_name);
             if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) > 2 && (link = target(pid, names)) &&
-                is_alien(pid) && !is_in_between())
+                is_still(pid, before))
                 found("fd", link);
         }
         closedir(fds);
     }
     fd = open(place(pid, "exe"), O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        if (is_alien(pid) && !is_in_between())
+        if (is_still(pid, before))
             found("exe", target(pid, "exe"));
         close(fd);
     }
     fd = open(place(pid, "root/."), O_PATH | O_CLOEXEC);
     if (fd >= 0) {
-        if (is_alien(pid) && !is_in_between())
+        if (is_still(pid, before))
             found("root", target(pid, "root"));
         close(fd);
     }
