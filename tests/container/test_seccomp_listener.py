@@ -144,6 +144,28 @@ def test_agent_that_is_not_there_is_an_error(bundle: Bundle) -> None:
     container.wait()
 
 
+def test_start_that_is_killed_before_the_agent_has_it(bundle: Bundle) -> None:
+    """The container's init, which can call nobody any more, ends: here the agent takes no connection."""
+    bundle.linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_NOTIFY",
+        "listenerPath": os.path.join(bundle.path, "busy"),
+        "syscalls": [],
+    }
+    with socket.socket(socket.AF_UNIX) as agent, socket.socket(socket.AF_UNIX) as first:
+        agent.bind(bundle.linux["seccomp"]["listenerPath"])
+        agent.listen(0)
+        first.connect(agent.getsockname())
+        container = bundle.container("/bin/true")
+        container.create()
+        command = bundle.runtime.spawn("start", container.id)
+        init_has_filter = lambda: container.proc("status").partition("Seccomp:\t")[2][:1] == "2"  # noqa: E731
+        process.wait_for(init_has_filter, "a filter of init")
+        command.kill()
+        command.wait()
+        assert process.ended(container.pid)
+    assert container.status() == "stopped"
+
+
 def test_listener_path_is_ignored_without_notify(bundle: Bundle) -> None:
     """config-linux.md: it has no meaning then."""
     bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nobody", "syscalls": []}
