@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import process
-from oci.console import OnTerminal
+from oci.console import run_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +82,7 @@ def test_processes_that_outlive_init_and_go_on_writing(tty_bundle: Bundle) -> No
     """They can keep the terminal, but not the caller."""
     tty_bundle.without_namespace("pid")
     container = tty_bundle.shell("trap '' HUP; (while :; do echo y; done) & sleep 0.2; exit 5")
-    tty_bundle.write()
-    argv = container.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         deadline = time.monotonic() + PATIENCE
         while process_runs(command.pid) and time.monotonic() < deadline:
             command.terminal.read_some()
@@ -99,9 +97,7 @@ def process_runs(pid: int) -> bool:
 def test_input_that_nobody_reads(tty_bundle: Bundle) -> None:
     """More of it than a terminal holds keeps neither output nor signals from their ways."""
     container = tty_bundle.shell("stty raw -echo; trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done")
-    tty_bundle.write()
-    argv = container.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("up")
         os.set_blocking(command.terminal.master, False)
         deadline = time.monotonic() + 1
@@ -120,10 +116,8 @@ def test_output_that_nobody_reads(tty_bundle: Bundle) -> None:
     mark = os.path.join(tty_bundle.directory("shared"), "mark")
     tty_bundle.bind(os.path.dirname(mark), "/srv")
     container = tty_bundle.shell("echo one; sleep 0.3; echo two; sleep 0.1; echo three; touch /srv/mark; exit 4")
-    tty_bundle.write()
     reader, writer = os.pipe()
-    argv = container.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path, stdout=writer) as command:
+    with run_on_terminal(container, stdout=writer) as command:
         os.close(writer)
         assert os.read(reader, 100).startswith(b"one")
         os.close(reader)
@@ -135,9 +129,7 @@ def test_output_that_nobody_reads(tty_bundle: Bundle) -> None:
 def test_terminal_restored_after_a_signal(tty_bundle: Bundle, name: str) -> None:
     """Whichever the container ends by."""
     container = tty_bundle.shell(f"trap 'exit 6' {name}; echo up; while :; do sleep 0.01; done")
-    tty_bundle.write()
-    argv = container.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("up")
         os.kill(command.pid, signal.Signals[f"SIG{name}"])
         assert command.wait(PATIENCE) == 6

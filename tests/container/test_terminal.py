@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import process
-from oci.console import ConsoleSocket, OnTerminal
+from oci.console import ConsoleSocket, run_on_terminal, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,7 @@ def server(bundle: Bundle) -> Iterator[ConsoleSocket]:
 def test_master_is_sent(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """What is typed there is read in the container, and its output comes back."""
     container = tty_bundle.shell("read line; echo got-$line")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         terminal.write("typed\n")
         assert "got-typed\r\n" in terminal.read_to_end()
         container.wait()
@@ -46,9 +44,7 @@ def test_master_is_sent(tty_bundle: Bundle, server: ConsoleSocket) -> None:
 def test_all_three_are_the_terminal(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """stdin, stdout and stderr, with a name in the container's own devpts."""
     container = tty_bundle.shell("tty; test -t 0 && test -t 1 && test -t 2 && echo all; ls /dev/pts")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         out = terminal.read_to_end()
         container.wait()
     assert "/dev/pts/0\r\n" in out
@@ -63,9 +59,7 @@ def test_read_only_devpts(tty_bundle: Bundle, server: ConsoleSocket, uid: int) -
     devpts["options"].append("ro")
     tty_bundle.process["user"] = {"uid": uid, "gid": uid}
     container = tty_bundle.shell("read line; echo got-$line")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         terminal.write("typed\n")
         assert "got-typed\r\n" in terminal.read_to_end()
         container.wait()
@@ -74,9 +68,7 @@ def test_read_only_devpts(tty_bundle: Bundle, server: ConsoleSocket, uid: int) -
 def test_terminal_is_controlling(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """/dev/tty can be opened, ^C is SIGINT for the foreground process group."""
     container = tty_bundle.shell("trap 'echo interrupted; exit 3' INT; echo up >/dev/tty; while :; do sleep 1; done")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         terminal.read_until("up")
         terminal.write("\x03")
         terminal.read_until("interrupted")
@@ -86,9 +78,7 @@ def test_terminal_is_controlling(tty_bundle: Bundle, server: ConsoleSocket) -> N
 def test_dev_console(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """/dev/console is the terminal, with runc's mode; a program may write to it."""
     container = tty_bundle.shell("echo to-console >/dev/console; ls -l /dev/console; sleep 100")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         terminal.read_until("to-console")
         terminal.read_until("/dev/console")
         assert stat.S_ISCHR(os.stat(container.path("/dev/console")).st_mode)
@@ -105,9 +95,7 @@ def test_console_size(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """process.consoleSize is there before the process reads it."""
     tty_bundle.process["consoleSize"] = {"height": 33, "width": 111}
     container = tty_bundle.container("/bin/stty", "size")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         assert "33 111\r\n" in terminal.read_to_end()
         container.wait()
 
@@ -115,9 +103,7 @@ def test_console_size(tty_bundle: Bundle, server: ConsoleSocket) -> None:
 def test_resize(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """The engine sets the size on the master; the process gets SIGWINCH."""
     container = tty_bundle.shell("trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.1; done")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         terminal.read_until("up")
         terminal.size = (40, 132)
         terminal.read_until("40 132")
@@ -128,9 +114,7 @@ def test_terminal_belongs_to_the_user(tty_bundle: Bundle, server: ConsoleSocket)
     """A user that is not root can open its own terminal by name."""
     tty_bundle.process["user"] = {"uid": 1000, "gid": 1000}
     container = tty_bundle.shell("echo named >$(tty); stat -c '%u' $(tty)")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         out = terminal.read_to_end()
         container.wait()
     assert "named" in out
@@ -142,9 +126,7 @@ def test_terminal_in_a_user_namespace(tty_bundle: Bundle, server: ConsoleSocket)
     tty_bundle.user_namespace()
     os.chmod(tty_bundle.path, 0o755)
     container = tty_bundle.shell("echo named >$(tty); stat -c '%u' $(tty)")
-    container.create("--console-socket", server.path)
-    with server.receive() as terminal:
-        container.start()
+    with started(container, server) as terminal:
         out = terminal.read_to_end()
         container.wait()
     assert "named" in out
@@ -154,9 +136,8 @@ def test_terminal_in_a_user_namespace(tty_bundle: Bundle, server: ConsoleSocket)
 def test_hang_up(tty_bundle: Bundle, server: ConsoleSocket) -> None:
     """The engine closes the master: the process gets SIGHUP, or reads the end."""
     container = tty_bundle.container("/bin/cat")
-    container.create("--console-socket", server.path)
-    with server.receive():
-        container.start()
+    with started(container, server):
+        pass
     container.wait()
 
 
@@ -190,9 +171,7 @@ def test_missing_console_socket_is_an_error(tty_bundle: Bundle) -> None:
 def test_run_on_a_terminal(tty_bundle: Bundle) -> None:
     """What a person sees: the container's terminal on the own one."""
     container = tty_bundle.shell("tty; read line; echo got-$line; exit 6")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("/dev/pts/0")
         command.terminal.write("typed\n")
         command.terminal.read_until("got-typed")
@@ -202,9 +181,7 @@ def test_run_on_a_terminal(tty_bundle: Bundle) -> None:
 def test_run_restores_the_terminal(tty_bundle: Bundle) -> None:
     """Raw while it runs, as before afterwards."""
     container = tty_bundle.shell("echo up; read line")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("up")
         process.wait_for(lambda: not termios.tcgetattr(command.slave)[3] & (termios.ICANON | termios.ECHO), "raw mode")
         command.terminal.write("x\n")
@@ -215,9 +192,7 @@ def test_run_restores_the_terminal(tty_bundle: Bundle) -> None:
 def test_run_restores_the_terminal_after_a_failure(tty_bundle: Bundle) -> None:
     """A container that cannot start."""
     container = tty_bundle.container("/no/such/program")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         assert command.wait() == 1
         command.terminal.read_until("no such file or directory")
         assert termios.tcgetattr(command.slave) == command.attributes
@@ -226,9 +201,7 @@ def test_run_restores_the_terminal_after_a_failure(tty_bundle: Bundle) -> None:
 def test_run_restores_the_terminal_when_the_container_is_killed(tty_bundle: Bundle) -> None:
     """Death by signal."""
     container = tty_bundle.shell("echo up; exec sleep 100")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("up")
         container.kill("KILL").ok()
         assert command.wait() == 137
@@ -238,9 +211,7 @@ def test_run_restores_the_terminal_when_the_container_is_killed(tty_bundle: Bund
 def test_run_passes_the_size_on(tty_bundle: Bundle) -> None:
     """At the start, and when the window changes."""
     container = tty_bundle.shell("stty size; trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.1; done")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path, size=(30, 100)) as command:
+    with run_on_terminal(container, size=(30, 100)) as command:
         command.terminal.read_until("30 100")
         command.terminal.read_until("up")
         command.terminal.size = (40, 120)
@@ -251,9 +222,7 @@ def test_run_passes_the_size_on(tty_bundle: Bundle) -> None:
 def test_run_passes_interrupts_on(tty_bundle: Bundle) -> None:
     """^C goes to the process in the container, not to the runtime."""
     container = tty_bundle.shell("trap 'echo interrupted; exit 3' INT; echo up; while :; do sleep 0.1; done")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         command.terminal.read_until("up")
         command.terminal.write("\x03")
         command.terminal.read_until("interrupted")
@@ -263,9 +232,7 @@ def test_run_passes_interrupts_on(tty_bundle: Bundle) -> None:
 def test_run_shows_all_output(tty_bundle: Bundle) -> None:
     """What is written just before the end is not lost."""
     container = tty_bundle.shell("seq 5000; echo last")
-    tty_bundle.write()
-    argv = tty_bundle.runtime.argv("run", "--bundle", tty_bundle.path, container.id)
-    with OnTerminal(argv, tty_bundle.path) as command:
+    with run_on_terminal(container) as command:
         text = command.terminal.read_until("last")
         assert "5000\r\n" in text
         assert "2500\r\n" in text
@@ -281,7 +248,5 @@ def test_run_with_terminal_but_without_a_tty_is_refused(tty_bundle: Bundle) -> N
 def test_run_without_terminal_on_a_tty(bundle: Bundle) -> None:
     """terminal false: the person's terminal is the container's stdio as it is."""
     container = bundle.shell("test -t 0 && echo a-tty; exit 2")
-    bundle.write()
-    argv = bundle.runtime.argv("run", "--bundle", bundle.path, container.id)
-    with OnTerminal(argv, bundle.path) as command:
+    with run_on_terminal(container) as command:
         assert command.wait() == 2

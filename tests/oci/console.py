@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import os
 import select
@@ -17,9 +18,11 @@ from oci import process
 from oci.runtime import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
+
+    from oci.runtime import Container
 
 
 class Terminal:
@@ -173,3 +176,19 @@ class OnTerminal:
             self._command.wait()
         os.close(self.slave)
         self.terminal.close()
+
+
+@contextlib.contextmanager
+def started(container: Container, server: ConsoleSocket) -> Iterator[Terminal]:
+    """Create and start it as an engine does, with its terminal in our hand."""
+    container.create("--console-socket", server.path)
+    with server.receive() as terminal:
+        container.start()
+        yield terminal
+
+
+def run_on_terminal(container: Container, size: tuple[int, int] = (24, 80), stdout: int | None = None) -> OnTerminal:
+    """Run it as a person does."""
+    container.bundle.write()
+    argv = container.runtime.argv("run", "--bundle", container.bundle.path, container.id)
+    return OnTerminal(argv, container.bundle.path, size, stdout)
