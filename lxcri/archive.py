@@ -37,7 +37,7 @@ class Archive:
     """
 
     def __init__(self, path: str, data: bytes = b"") -> None:
-        self._fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        self._fd = _open(path)
         data = data or posix.read(self._fd, FIRST_READ)
         self._start = LENGTH + int.from_bytes(data[:LENGTH], sys.byteorder)
         if self._start > len(data):
@@ -82,6 +82,19 @@ class Archive:
         *_, place, length = self._table[name]
         code: CodeType = marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
         return code
+
+
+def _open(path: str) -> int:
+    """Open a file to be read, behind the standard streams: the caller may have closed them."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    if fd > 2:
+        return fd
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        posix.close(fd)
 
 
 def modules_of(package: str, directory: str) -> Iterable[tuple[str, str]]:

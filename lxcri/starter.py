@@ -159,12 +159,22 @@ class Starter:
 
     def _fork(self) -> None:
         self.channel = Channel()
-        self.log = posix.memfd_create("liblxc.log", posix.MFD_CLOEXEC)
-        self.helper = open_helper()
-        self.user_namespace = own_user_namespace()
-        self._orders, orders = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        runtime = posix.getpid()
-        self.pid = posix.fork()
+        try:
+            self._orders, orders = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        except OSError:
+            self.channel.close()
+            raise
+        self.log = self.helper = self.pid = -1
+        try:
+            self.log = posix.memfd_create("liblxc.log", posix.MFD_CLOEXEC)
+            self.helper = open_helper()
+            self.user_namespace = own_user_namespace()
+            runtime = posix.getpid()
+            self.pid = posix.fork()
+        except BaseException:  # to remove the state directory takes a descriptor
+            orders.close()
+            self.discard()
+            raise
         if not self.pid:
             self._run(runtime, orders)
         orders.close()

@@ -428,7 +428,13 @@ class Entry:
     def remove(self) -> None:
         """Remove the directory with everything in it; symbolic links are removed, not followed."""
         try:
-            _empty(self.fd)
+            try:
+                _empty(self.fd)
+            except OSError as e:
+                from errno import EMFILE
+
+                if e.errno != EMFILE:  # to see whether there is anything takes a descriptor
+                    raise
             posix.rmdir(self.path)
         except OSError as e:
             raise Error(f"{self.path}: {reason(e)}") from e
