@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from .errors import Error, reason
 from .state import oci_state_json, wait_exit
@@ -20,8 +21,8 @@ else:
 HOOKS_FILE = "hooks.json"
 ALL_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
 """All that can have another disposition than the default one: Python ignores some of them."""
-LONGEST_WAIT = 2_000_000
-"""Seconds; poll(2) has 31 bits for milliseconds."""
+LONGEST_WAIT = 0.25
+"""Seconds. An interrupt that Python takes note of just before it waits is acted on only after that."""
 OUTPUT_SHOWN = 256
 """Bytes of a failed hook's output that its error shows."""
 
@@ -85,12 +86,15 @@ def _spawn(subject: str, hook: Hook, env: dict[str, str], streams: list[tuple[in
 
 def _wait(pid: int, seconds: float | None) -> bool:
     """Wait until a child has ended; whether it has, within this time."""
-    if seconds is None:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return True
+    deadline = None if seconds is None else time.monotonic() + seconds
     pidfd = os.pidfd_open(pid)
     try:
-        return wait_exit(pidfd, min(seconds, LONGEST_WAIT))
+        while True:
+            left = LONGEST_WAIT if deadline is None else deadline - time.monotonic()
+            if wait_exit(pidfd, max(0.0, min(left, LONGEST_WAIT))):
+                return True
+            if left <= 0:
+                return False
     finally:
         os.close(pidfd)
 

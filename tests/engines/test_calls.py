@@ -439,6 +439,7 @@ def callers(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
     if runc is None or not runtime.is_lxcri:
         pytest.skip("this compares lxcri with runc")
     runtimes = [runtime, Runtime(runc, machine.work, machine.prefix)]
+    runtimes[1].root = f"{machine.work}/run/runc"  # it wonders at what others keep in theirs
     directories = [f"{machine.work}/calls-{one.name}" for one in runtimes]
     yield [Caller(one, directory, skeleton) for one, directory in zip(runtimes, directories, strict=True)]
     for directory in directories:

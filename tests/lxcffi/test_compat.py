@@ -128,7 +128,7 @@ def test_parameters_of_what_is_in_c_are_the_same(python3_lxc: str, method: str) 
     assert list(inspect.signature(getattr(compat.Container, method)).parameters)[1:] == parameters
 
 
-def test_c_methods_take_these_names(python3_lxc: str) -> None:
+def test_c_methods_take_these_names(home: Home, python3_lxc: str) -> None:
     """A number is the wrong type for all of them, which they say of the names that they know."""
     program = """
 import json, sys, lxc

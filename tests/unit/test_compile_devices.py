@@ -133,14 +133,14 @@ def test_devices_that_cannot_be(devices: list[Json], text: str) -> None:
 
 
 IDS = [{"containerID": 0, "hostID": 1, "size": 9}]
-IN_USER_NAMESPACE = merged(namespaces("mount", "user"), {"linux": {"uidMappings": IDS, "gidMappings": IDS}})
+IN_USER_NAMESPACE = merged(namespaces("mount", "pid", "user"), {"linux": {"uidMappings": IDS, "gidMappings": IDS}})
 
 
 @pytest.mark.parametrize(
     ("base", "overrides"),
     [
         (IN_USER_NAMESPACE, {}),
-        (namespaces("mount", user="/ns"), {"joined_ids": ("0 1 9\n", "0 1 9\n")}),
+        (namespaces("mount", "pid", user="/ns"), {"joined_ids": ("0 1 9\n", "0 1 9\n")}),
         ({}, WITHOUT_MKNOD),
     ],
 )
