@@ -100,9 +100,13 @@ static int linux_device_filter_load(const char *name, const uint8_t *instruction
 		.insn_cnt = count,
 		.license = (uintptr_t)license,
 	};
+	int tries = 100, ret;
 
 	strncpy(attributes.prog_name, name, sizeof(attributes.prog_name) - 1);
-	return bpf(BPF_PROG_LOAD, &attributes);
+	do /* the verifier gives up when a signal comes, SIGCHLD for one */
+		ret = bpf(BPF_PROG_LOAD, &attributes);
+	while (ret == -EAGAIN && tries--);
+	return ret;
 }
 
 /* replaced: a program to put it in the place of, or -1 */

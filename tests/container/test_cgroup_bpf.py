@@ -331,3 +331,17 @@ def test_a_refused_filter_leaves_nothing(container: Container) -> None:
     with contextlib.suppress(FileNotFoundError):
         assert container.id not in os.listdir(container.runtime.root)
     assert "linux.resources.devices: load the filter: " in container.errors()
+
+
+def test_signals_while_it_is_loaded(directory: str) -> None:
+    """The kernel's verifier gives up then; the end of a child is such a signal."""
+    rules = [DeviceRule(True, ("c", 1, minor), "r") for minor in range(30)]
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    try:
+        for _ in range(100):
+            bpf.attach(directory, rules)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    bpf.detach(directory)
