@@ -6,8 +6,7 @@ most of its system calls.
 they do: a module whose source has another size or time of change since is imported as ever.
 """
 
-from __future__ import annotations
-
+# Not `from __future__ import annotations`: before this runs that module would not come from the archive.
 import marshal
 import posix
 import sys
@@ -48,7 +47,7 @@ class Archive:
             raise ValueError(str(e)) from None
         self._kind = type(sys.__spec__)
 
-    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
         """The module, if it is here and its source has not changed."""
         entry = self._table.get(name)
         if entry is None and self._rest:
@@ -64,23 +63,23 @@ class Archive:
             return None
         if status.st_size != size or int(status.st_mtime) != changed:
             return None
-        spec: ModuleSpec = self._kind(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
+        spec: "ModuleSpec" = self._kind(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         if is_package:
             spec.submodule_search_locations = [source.rpartition("/")[0]]
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> None:
+    def create_module(self, spec: "ModuleSpec") -> None:
         """A module as every other."""
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         """Run its code."""
         exec(self.code(module.__name__), module.__dict__)  # noqa: S102 (that is what an import is)
 
-    def code(self, name: str) -> CodeType:
+    def code(self, name: str) -> "CodeType":
         """The code of a module."""
         *_, place, length = self._table[name]
-        code: CodeType = marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
+        code: "CodeType" = marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
         return code
 
 
@@ -97,7 +96,7 @@ def _open(path: str) -> int:
         posix.close(fd)
 
 
-def modules_of(package: str, directory: str) -> Iterable[tuple[str, str]]:
+def modules_of(package: str, directory: str) -> "Iterable[tuple[str, str]]":
     """Name and source of each module of a package in this directory."""
     import os
 
@@ -110,7 +109,7 @@ def modules_of(package: str, directory: str) -> Iterable[tuple[str, str]]:
                 yield f"{prefix}.{name.removesuffix('.py')}", os.path.join(parent, name)
 
 
-def write(path: str, modules: Iterable[tuple[str, str]], rest: Iterable[tuple[str, str]] = ()) -> None:
+def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple[str, str]]" = ()) -> None:
     """Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError."""
     import os
 
