@@ -68,7 +68,7 @@ def test_commands_at_once_on_one_container(bundle: Bundle) -> None:
         ("update", "--pids-limit", "500", container.id),
         ("kill", container.id, "USR1"),
         ("exec", container.id, "/bin/true"),
-        ("ps", container.id),
+        ("ps", "--format", "json", container.id),
     ]
     commands = [spawn(bundle.runtime, *mixed[n % len(mixed)]) for n in range(AT_ONCE)]
     assert [command.wait(60) for command in commands] == [0] * AT_ONCE

@@ -300,7 +300,8 @@ def test_processes_without_a_cgroup(rootless: Rootless) -> None:
         second = int(file.read())
     listed = json.loads(rootless.call("ps", "--format", "json", "r").stdout)
     assert {pid, second} <= set(listed)
-    assert str(second) in rootless.call("ps", "r").stdout
+    if shutil.which("ps"):
+        assert str(second) in rootless.call("ps", "r").stdout
     assert rootless.call("kill", "--all", "r", "TERM").returncode == 0
     temporary = f"{rootless.bundle.rootfs}/tmp"
     process.wait_for(lambda: {"init", "other"} <= set(os.listdir(temporary)), "both traps")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,9 +71,11 @@ def test_sysctl_of_the_hosts_namespace_by_path_is_an_error(
     if namespace == "uts":
         bundle.config.pop("hostname")
     bundle.linux["sysctl"] = {name: "1"}
-    before = subprocess.check_output(["sysctl", "-n", name])
-    bundle.run().refused(name, where="linux.sysctl")
-    assert subprocess.check_output(["sysctl", "-n", name]) == before
+    with open(f"/proc/sys/{name.replace('.', '/')}") as sysctl:
+        before = sysctl.read()
+        bundle.run().refused(name, where="linux.sysctl")
+        sysctl.seek(0)
+        assert sysctl.read() == before
 
 
 def test_unknown_sysctl_is_an_error(bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -265,6 +266,7 @@ def test_hooks_before_the_pivot(systemd: FakeSystemd, container: Container) -> N
     assert len(systemd.calls) == 1
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_without_the_option(systemd: FakeSystemd, container: Container) -> None:
     """Neither systemd nor its library is touched."""
     container.bundle.linux["cgroupsPath"] = f"/{container.id}"
