@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from oci import process
+from oci.cgroup import directory as cgroup_of
 
 from lxcri import spec
 from lxcri.cgroup import UNIFIED, fs
@@ -163,13 +164,13 @@ def test_a_cgroup_in_use_is_refused(make: Callable[..., Cgroup], run: Callable[.
     pid = run(first)
     for other, path in first.dirs.items():
         if other != key and first.dirs[other] != first.dirs[key]:
-            write_text(os.path.dirname(os.path.dirname(path)) + "/cgroup.procs", str(pid))
+            write_text(f"{cgroup_of(os.getpid(), other)}/cgroup.procs", str(pid))
             os.rmdir(path)
     with pytest.raises(Error) as error:
         Cgroup.make(LAYOUT, f"/{name}/a", "id")
     assert str(error.value) == f'cgroup: "{first.dirs[key]}" is in use: it holds a process'
     assert [path for path in set(first.dirs.values()) if os.path.exists(path)] == [first.dirs[key]]
-    write_text(os.path.dirname(os.path.dirname(first.dirs[key])) + "/cgroup.procs", str(pid))
+    write_text(f"{cgroup_of(os.getpid(), key)}/cgroup.procs", str(pid))
 
 
 def test_a_cgroup_whose_child_is_in_use_is_refused(

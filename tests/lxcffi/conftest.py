@@ -53,7 +53,12 @@ class Home:
         return os.path.join(self.path, name, "rootfs")
 
     def wait_for_init(self, name: str, starts: int = 1) -> None:
-        """Wait until the init of a container has started for the nth time: before, it is deaf to signals."""
+        """
+        Wait until the init of a container has started all for the nth time.
+
+        Before, it is deaf to signals, and a process in vfork(2) keeps cgroup v1 from freezing it, for which liblxc
+        would wait for ever.
+        """
 
         def has_started() -> bool:
             try:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUIDE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "lxcffi.md")
 
-# The guide says nothing of the cgroups that these containers have to be below.
+# The guide says nothing of the cgroups that these containers have to be below, nor that it freezes one whose init has
+# just begun: Home.wait_for_init() says why that takes a wait.
 PROLOGUE = """
+import os, time
 import lxcffi
 
 class Container(lxcffi.Container):
@@ -24,6 +26,11 @@ class Container(lxcffi.Container):
         if not self.is_defined:
             self.config.set("lxc.cgroup.dir", {cgroup!r})
             self.config.set("lxc.rootfs.mount", {mount!r})
+
+    def start(self, *arguments, **options):
+        super().start(*arguments, **options)
+        while not arguments and not os.path.exists(os.path.join(lxcpath, self.name, "rootfs/run/starts")):
+            time.sleep(0.01)
 
 lxcffi.Container = Container
 lxcpath = {path!r}
