@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what it puts in the background with this ignored, which all that we start would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in (
         "lxcri_only(reason): tests what only lxcri promises; skipped on other runtimes",
         "runc_differs(reason, run=True, strict=True): runc 1.1 behaves differently, for this reason",

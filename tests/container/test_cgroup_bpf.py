@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -336,8 +337,11 @@ def test_a_refused_filter_leaves_nothing(container: Container) -> None:
 def test_signals_while_it_is_loaded(directory: str) -> None:
     """The kernel's verifier gives up then; the end of a child is such a signal."""
     rules = [DeviceRule(True, ("c", 1, minor), "r") for minor in range(30)]
+    start = time.monotonic()
+    bpf.attach(directory, rules)
+    interval = 2 * (time.monotonic() - start)
     before = signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    signal.setitimer(signal.ITIMER_REAL, interval, interval)
     try:
         for _ in range(100):
             bpf.attach(directory, rules)

@@ -83,9 +83,9 @@ def children() -> dict[int, str]:
         if not entry.isdigit():
             continue
         try:
-            with open(f"/proc/{entry}/stat") as file:
+            with open(f"/proc/{entry}/stat", errors="surrogateescape") as file:
                 stat = file.read()
-            with open(f"/proc/{entry}/cmdline") as file:
+            with open(f"/proc/{entry}/cmdline", errors="surrogateescape") as file:
                 command = file.read().replace("\0", " ").strip()
         except OSError:
             continue
