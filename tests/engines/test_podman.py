@@ -44,7 +44,7 @@ def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
     podman("import", "--change", "ENV PATH=/bin", archive, IMAGE).ok()
     with engine.cgroups(f"{podman.cgroup_parent}/conmon"):
         yield podman
-        podman("rm", "--all", "--force", "--time", "0")
+        podman.remove_all()
         podman("rmi", "--all", "--force")
         process.kill_children()
     shutil.rmtree(rootfs)
@@ -57,7 +57,7 @@ def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
 def podman(storage: Podman, as_before: None) -> Iterator[Podman]:
     """podman without containers, before and after."""
     yield storage
-    storage("rm", "--all", "--force", "--time", "0").ok()
+    storage.remove_all()
     process.wait_for(lambda: not process.children(), "the end of conmon")
 
 
@@ -532,7 +532,7 @@ def bridged(podman: Podman, runtime: Runtime) -> Iterator[Podman]:
         other.command = ["nsenter", f"--net=/proc/{holder.pid}/ns/net", "podman"]
         other.options += ["--network-config-dir", networks]
         yield other
-        other("rm", "--all", "--force", "--time", "0").ok()
+        other.remove_all()
         holder.kill()
         process.expected.discard(holder.pid)
     shutil.rmtree(networks)

@@ -88,7 +88,7 @@ def storage(machine: Machine, runtime: Runtime, skeleton: Skeleton) -> Iterator[
         pause = set(process.children())  # which holds podman's user namespace for the user's next commands
         process.expected.update(pause)
         yield podman
-        podman("rm", "--all", "--force", "--time", "0")
+        podman.remove_all()
         podman("rmi", "--all", "--force")
         process.expected.difference_update(pause)
         process.kill_children()
@@ -103,7 +103,7 @@ def podman(storage: RootlessPodman, as_before: None, request: pytest.FixtureRequ
     if request.node.name == "test_run[ipc of the host]" and not os.path.exists("/dev/mqueue"):
         pytest.skip("podman wants /dev/mqueue of the host, which this one does not have")
     yield storage
-    storage("rm", "--all", "--force", "--time", "0").ok()
+    storage.remove_all()
     process.wait_for(lambda: not process.children(), "the end of conmon")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oci import engine
+from oci import engine, process
 
 IMAGE = "localhost/busybox:test"
 RUN = ("run", "--network", "none")
@@ -31,6 +31,22 @@ class Podman(engine.Client):
         command, *rest = arguments
         own = [*LIMITS, "--cgroup-parent", self.cgroup_parent] if command in ("run", "create") else []
         return [*self.command, *self.options, *self.runtime, command, *own, *rest]
+
+    def remove_all(self) -> None:
+        """Remove all containers, as often as podman finds something busy.
+
+        podman 4.3 fails often to unmount the /dev/shm of a container with a user namespace that runc made, and can
+        do so a moment later.
+        """
+
+        def removed() -> bool:
+            done = self("rm", "--all", "--force", "--time", "0")
+            if "device or resource busy" in done.stderr:
+                return False
+            done.ok()
+            return True
+
+        process.wait_for(removed, "the removal of all containers")
 
     def on(self, runtime: str, **environment: str) -> Podman:
         """The same storage with another runtime."""
