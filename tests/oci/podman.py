@@ -35,8 +35,8 @@ class Podman(engine.Client):
     def remove_all(self) -> None:
         """Remove all containers, as often as podman finds something busy.
 
-        podman 4.3 fails often to unmount the /dev/shm of a container with a user namespace that runc made, and can
-        do so a moment later.
+        With any runtime podman 4.3 now and then fails to unmount the /dev/shm of a container with a user namespace,
+        and can do so a moment later.
         """
 
         def removed() -> bool:
