@@ -72,10 +72,10 @@ def _take_one(tree: Tree, source: str, mapping: int | None) -> int:
             linux.mount_setattr(fd, propagation=MS_SLAVE, recursive=True)
         if mapping is not None:
             linux.map_ids(fd, mapping, recursive=tree.recursive_id_map)
-        if tree.recursive_set or tree.recursive_clear:
-            linux.mount_setattr(fd, tree.recursive_set, tree.recursive_clear, recursive=True)
         if tree.set or tree.clear:
             linux.mount_setattr(fd, tree.set, tree.clear)
+        if tree.recursive_set or tree.recursive_clear:
+            linux.mount_setattr(fd, tree.recursive_set, tree.recursive_clear, recursive=True)
     except OSError as e:
         if fd >= 0:
             os.close(fd)

@@ -29,8 +29,11 @@ LINKS = (
     ("/proc/kcore", "/dev/core", "/proc/kcore"),
 )
 
-MADE_OTHERWISE = ("/dev/console", "/dev/ptmx")
-"""Devices that a spec may list, but that the container's devpts and console are for (with all of /dev/pts/)."""
+
+def _is_made_otherwise(spec: Spec, path: str) -> bool:
+    """Whether a spec may list it, but the container's devpts or its terminal are for it."""
+    has_terminal = spec.process is not None and spec.process.terminal
+    return path == "/dev/ptmx" or path.startswith("/dev/pts/") or (path == "/dev/console" and has_terminal)
 
 
 MAJOR_MAX = 0xFFF
@@ -45,7 +48,8 @@ def device_number(major: int, minor: int) -> int:
 def compile_devices(builder: Builder, spec: Spec, host: Host) -> None:
     """Nodes and links of /dev, but where the spec mounts the host's own over it."""
     assert spec.linux is not None
-    if any(clean_path(mount.destination) == "/dev" and is_bind(mount.options, mount.type) for mount in spec.mounts):
+    mounted = {clean_path(mount.destination): is_bind(mount.options, mount.type) for mount in spec.mounts}
+    if mounted.get("/dev"):
         return
     by_bind = is_present(spec, "user") or host.user_namespace or not host.capabilities >> CAP_MKNOD & 1
     listed: dict[str, tuple[str, Device]] = {}
@@ -58,10 +62,10 @@ def compile_devices(builder: Builder, spec: Spec, host: Host) -> None:
         if _identity(other[1]) != _identity(device):
             raise Error(f"{subject}: another device than {other[0]}")
     for path, major, minor in DEFAULT_DEVICES:
-        if path not in listed:
+        if path not in listed and path not in mounted:  # what the spec mounts there is to be seen
             listed[path] = (path, Device(type="c", path=path, major=major, minor=minor))
     for path, (subject, device) in listed.items():
-        if path in MADE_OTHERWISE or path.startswith("/dev/pts/"):
+        if _is_made_otherwise(spec, path):
             continue
         _compile_device(builder, subject, path, device, by_bind)
     for target, path, needs in LINKS:

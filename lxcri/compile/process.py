@@ -108,9 +108,10 @@ def _compile_program(builder: Builder, process: Process, request: Request) -> No
     if request.notify:
         env = [e for e in env if not e.startswith("NOTIFY_SOCKET=")]
         env.append(f"NOTIFY_SOCKET={NOTIFY_PLACE}/{notify.SOCKET}")
+    env = [e for e in env if e != "HOME="]  # which counts as unset
     builder.add("ready", "arguments", "process.args", process.args)
     builder.add("ready", "environment", "process.env", env)
-    if not any(entry.startswith("HOME=") and len(entry) > len("HOME=") for entry in env):
+    if not any(e.startswith("HOME=") for e in env):
         builder.add("ready", "home", "process.user", process.user.uid)
     builder.add("ready", "cwd", f'process.cwd "{process.cwd}"', process.cwd)
     builder.add("ready", "find_executable", "process.args")

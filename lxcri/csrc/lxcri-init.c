@@ -13,6 +13,7 @@
 #include "process.h"
 
 #define STDIO_HANDLES 3
+#define HOOK_UMASK 022 /* whatever that of the caller is */
 #define START_HANDLE 3 /* after stdin, stdout, stderr: the listening socket of `start` */
 #define START_SIGNALS 0x0000000000004007ULL /* HUP, INT, QUIT, TERM end a container that was not started yet */
 
@@ -208,7 +209,8 @@ static void run_hook_process(const char *root)
 	run_stage(STAGE_MOUNTS);
 	tell("M", 1);
 	expect(channel, 'C', true);
-	SYS(chdir, "/", 0, 0, 0, 0, 0);
+	check(SYS(fchdir, root_fd, 0, 0, 0, 0, 0), "root");
+	SYS(umask, HOOK_UMASK, 0, 0, 0, 0, 0);
 	run_stage(STAGE_CREATE_CONTAINER);
 	/* liblxc now makes its links in the /dev that the mounts cover, where it can: an image is not to be changed */
 	check(set_attributes(root_fd, MOUNT_ATTR_RDONLY, 0, 0, false), "root");

@@ -284,6 +284,16 @@ static void op_mask(const struct instruction *in)
 	sys_close(target);
 }
 
+/* Whether this is the root directory, which nothing can be mounted over. */
+static bool is_root(int fd)
+{
+	struct statx st, root;
+
+	check(sys_statx(fd, "", AT_EMPTY_PATH, &st), "stat");
+	check(sys_statx(root_fd, "", AT_EMPTY_PATH, &root), "root");
+	return st.stx_mnt_id == root.stx_mnt_id && st.stx_ino == root.stx_ino;
+}
+
 static void op_readonly(const struct instruction *in)
 {
 	int target = open_below(in->argument[0].string, O_PATH), tree;
@@ -291,11 +301,15 @@ static void op_readonly(const struct instruction *in)
 	if (missing(target))
 		return;
 	check(target, "open");
-	tree = (int)check(open_tree_at(target, true), "open");
-	check(set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 0, false), "mount options");
-	check(attach(tree, target), "mount");
+	if (is_root(target)) {
+		check(set_attributes(target, MOUNT_ATTR_RDONLY, 0, 0, false), "mount options");
+	} else {
+		tree = (int)check(open_tree_at(target, true), "open");
+		check(set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 0, false), "mount options");
+		check(attach(tree, target), "mount");
+		sys_close(tree);
+	}
 	sys_close(target);
-	sys_close(tree);
 }
 
 static void op_mknod(const struct instruction *in)

@@ -237,7 +237,7 @@ static void sys_close(int fd)
 
 static int sys_statx(int dir, const char *path, int flags, struct statx *st)
 {
-	return (int)SYS(statx, dir, path, flags, STATX_BASIC_STATS, st, 0);
+	return (int)SYS(statx, dir, path, flags, STATX_BASIC_STATS | STATX_MNT_ID, st, 0);
 }
 
 static bool same_device(const struct statx *st, unsigned int major, unsigned int minor)

@@ -69,6 +69,24 @@ def test_default_devices_work(bundle: Bundle) -> None:
     assert out.split() == ["00", "00", "00", "9", "full"]
 
 
+@pytest.mark.parametrize("name", ["random", "null", "tty"])
+@pytest.mark.parametrize("device", [True, False])
+def test_mount_in_the_place_of_a_default_device(bundle: Bundle, name: str, device: bool) -> None:
+    """As in ``-v /dev/urandom:/dev/random``: what the spec mounts there is what is seen."""
+    source = "/dev/urandom" if device else bundle.file("source", "content\n")
+    bundle.bind(source, f"/dev/{name}", "bind")
+    container = bundle.container("/bin/sleep", "100").up()
+    assert os.path.samefile(container.path(f"/dev/{name}"), source)
+    assert stat.S_ISCHR(os.stat(container.path("/dev/zero")).st_mode)
+
+
+def test_listed_console_without_a_terminal(bundle: Bundle) -> None:
+    """It is a device as any other, where nothing else is to be at its place."""
+    bundle.linux["devices"] = [{"path": "/dev/console", "type": "c", "major": 5, "minor": 1, "fileMode": 0o600}]
+    container = bundle.container("/bin/sleep", "100").up()
+    assert os.stat(container.path("/dev/console")).st_rdev == os.makedev(5, 1)
+
+
 def test_listed_device(bundle: Bundle) -> None:
     """Type, numbers, mode and owner, and missing directories are made."""
     bundle.linux["devices"] = [

@@ -87,6 +87,15 @@ def test_hooks_of_create(bundle: Bundle, recording: Recording) -> None:
     assert recording.order() == wanted
 
 
+def test_create_container_hooks_make_no_files_for_all_to_write(bundle: Bundle, recording: Recording) -> None:
+    """Their umask is an ordinary one, and they are in the root file system of the container."""
+    script = bundle.file("files", f"#!/bin/sh\npwd >{recording.path}/made; umask >>{recording.path}/made\n", 0o755)
+    bundle.config["hooks"] = {"createContainer": [{"path": script}]}
+    bundle.container("/bin/true").create()
+    assert recording.read("made") == f"{bundle.rootfs}\n0022\n"
+    assert os.stat(os.path.join(recording.path, "made")).st_mode & 0o777 == 0o644
+
+
 @pytest.mark.runc_differs("1.1 runs poststart hooks in create")
 def test_hooks_of_start(bundle: Bundle, recording: Recording) -> None:
     """startContainer before the process, poststart after it."""

@@ -314,6 +314,31 @@ def test_recursive_option_clears_flag_below(bundle: Bundle, option: str, gone: s
     assert gone not in mountinfo.at(info, "/volume/below").options
 
 
+@pytest.mark.parametrize(
+    ("options", "shown", "below"),
+    [
+        (("rro", "rw"), "ro", "ro"),
+        (("rw", "rro"), "ro", "ro"),
+        (("ro", "rrw"), "rw", "rw"),
+        (("rnoexec", "exec"), "noexec", "noexec"),
+        (("noatime", "rrelatime"), "relatime", "relatime"),
+        (("ro", "rnosuid"), "ro", "nosuid"),
+    ],
+)
+def test_recursive_option_counts_for_the_mount_itself_too(
+    bundle: Bundle, options: tuple[str, ...], shown: str, below: str
+) -> None:
+    """Whatever the other word says, and in whatever order: a tree that is to be read-only has no writable top."""
+    source = bundle.directory("volume")
+    with mounted("tmpfs", source, "tmpfs"):
+        os.mkdir(os.path.join(source, "below"))
+        with mounted("tmpfs", os.path.join(source, "below"), "tmpfs"):
+            bundle.bind(source, "/volume", *options)
+            info = bundle.sh("cat /proc/self/mountinfo")
+    assert shown in mountinfo.at(info, "/volume").options
+    assert below in mountinfo.at(info, "/volume/below").options
+
+
 def test_rro_binds_below_too(bundle: Bundle) -> None:
     """Nothing can be written anywhere in the tree."""
     source = bundle.directory("volume")

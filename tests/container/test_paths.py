@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from oci import mountinfo
 
 if TYPE_CHECKING:
@@ -109,6 +110,21 @@ def test_readonly_path_is_recursive_in_what_it_shows(bundle: Bundle) -> None:
     info = bundle.sh("cat /proc/self/mountinfo")
     assert "ro" in mountinfo.at(info, "/srv/dir").options
     assert mountinfo.at(info, "/srv/dir/below").fstype == "tmpfs"
+
+
+@pytest.mark.parametrize("path", ["/", "/.", "/srv/link"])
+def test_readonly_path_that_is_the_root(bundle: Bundle, path: str) -> None:
+    """Nothing can be mounted over it: its own mount becomes read-only, what is mounted below does not."""
+    os.symlink("/", os.path.join(bundle.rootfs, "srv/link"))
+    bundle.linux["readonlyPaths"] = [path]
+    assert bundle.sh("touch /new 2>&1; touch /dev/new && echo new") == "touch: /new: Read-only file system\nnew\n"
+
+
+def test_readonly_path_that_shows_the_root_again(bundle: Bundle) -> None:
+    """It is another mount than the root's, which stays writable."""
+    bundle.bind(bundle.rootfs, "/srv")
+    bundle.linux["readonlyPaths"] = ["/srv"]
+    assert bundle.sh("touch /srv/new 2>&1; touch /new && echo new") == "touch: /srv/new: Read-only file system\nnew\n"
 
 
 def test_masked_below_readonly(bundle: Bundle) -> None:

@@ -44,6 +44,13 @@ def test_env_without_home_gets_it_from_the_containers_passwd(bundle: Bundle) -> 
     assert "HOME=/home" in bundle.run("cat", "/proc/self/environ").ok().stdout.split("\0")
 
 
+def test_empty_home_is_an_unset_one(bundle: Bundle) -> None:
+    """There is one HOME in the environment, not an empty one before it."""
+    bundle.process["env"] = ["HOME=", "PATH=/bin"]
+    environ = bundle.run("cat", "/proc/self/environ").ok().stdout.split("\0")
+    assert [entry for entry in environ if entry.startswith("HOME=")] == ["HOME=/root"]
+
+
 def test_env_is_empty_when_not_configured(bundle: Bundle) -> None:
     """No env at all: only HOME is made up."""
     del bundle.process["env"]

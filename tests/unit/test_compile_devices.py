@@ -101,10 +101,24 @@ def test_device_that_is_listed_twice() -> None:
     assert found == {"mounts": [("mknod", 'linux.devices[0] "/dev/x"', ("/dev/x", CHARACTER | 0o666, 0xAE5, 1, 0))]}
 
 
-@pytest.mark.parametrize("path", ["/dev/ptmx", "/dev/console", "/dev/pts/0", "dev/ptmx"])
+@pytest.mark.parametrize("path", ["/dev/ptmx", "/dev/pts/0", "dev/ptmx"])
 def test_devices_of_the_containers_own(path: str) -> None:
-    """They are its devpts's and its console's."""
+    """They are its devpts's."""
     assert change(listed(device(path, major=5, minor=2))) == {}
+
+
+def test_listed_console() -> None:
+    """It is the terminal's place, if there is one."""
+    console = listed(device("/dev/console", major=5, minor=1))
+    assert [node[2][0] for node in nodes(console)].count("/dev/console") == 1
+    console["process"] = {"cwd": "/", "args": ["x"], "terminal": True, "user": {"uid": 0, "gid": 0}}
+    assert "/dev/console" not in [node[2][0] for node in nodes(console)]
+
+
+def test_mount_in_the_place_of_a_default_device() -> None:
+    """The default one is not made: it would not be seen, or be what is made of the mounted file."""
+    found = nodes(mount("/dev//null", kind="bind", source="/x"))
+    assert [node[1] for node in found] == [path for path, _ in DEFAULT[1:]]
 
 
 @pytest.mark.parametrize(
