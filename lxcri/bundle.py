@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .spec import Spec
     from .state import Entry, State
 
-LISTEN_FDS_START = 3
-
 
 def read_config(bundle: str) -> bytes:
     """The bundle's config.json; raises Error."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 else:
     import _signal  # not `signal`, which imports enum
 
-SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 SECCOMP_CACHE = "@seccomp"
 """In the state root, where "@" begins the names that are no container's."""
 GLANCE_SECONDS = 0.25
@@ -46,13 +45,13 @@ def encode_program(ctx: Context, plan: Plan) -> bytes:
     """The plan's program, with the compiled filter in its place."""
     stages = dict(plan.program)
     if plan.seccomp is not None:
-        from .seccomp import compile_filter
+        from .seccomp import NEW_LISTENER, compile_filter
 
         compiled = compile_filter(plan.seccomp, f"{ctx.root}/{SECCOMP_CACHE}")
         if compiled.unknown:
             ctx.log.debug(f"linux.seccomp: unknown syscalls: {', '.join(compiled.unknown)}")
         timeline.mark("seccomp")
-        flags = compiled.flags | (SECCOMP_FILTER_FLAG_NEW_LISTENER if compiled.notify else 0)
+        flags = compiled.flags | (NEW_LISTENER if compiled.notify else 0)
         stages["start"] = [
             (name, subject, (flags, compiled.bpf)) if name == "seccomp" else (name, subject, arguments)
             for name, subject, arguments in stages["start"]
@@ -443,10 +442,3 @@ class Launch:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _parent(pid: int) -> int:
-    """The parent of a process that waits for our word."""
-    with open(f"/proc/{pid}/stat", "rb", 0) as file:
-        data = file.read(4096)
-    return int(data[data.rindex(b")") + 2 :].split()[1])

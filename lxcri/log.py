@@ -46,10 +46,6 @@ class Log:
         """Record something that the caller asked for and does not get."""
         self._record("warning", message)
 
-    def info(self, message: str) -> None:
-        """Record a decision that a reader of the log may want to know."""
-        self._record("info", message)
-
     def debug(self, message: str) -> None:
         """Record a step, if --debug was given."""
         if self._debug:

@@ -89,6 +89,7 @@ class HostPart(Part):
         proc_directory: where liblxc mounts the proc that the helper is executed from.
         own_mount_namespace: whether it keeps the one that it is made in.
         terminal: whether the container gets a console.
+        preserve_fds: how many of the caller's descriptors from 3 on the container gets.
     """
 
     rootfs: str

@@ -19,20 +19,19 @@ if TYPE_CHECKING:
     from .spec import IntelRdt
 
 DEFAULT_CLASS = "/"
+"""The closID that names the root."""
 STATUS = "info/last_cmd_status"
 """Below the root: why the kernel refused the last write, in words."""
-ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
 def mount_point(mountinfo: str) -> str:
     """Where resctrl is mounted, as /proc/self/mountinfo tells; raises Error if it is not."""
+    from .cgroup.layout import unescape
+
     for line in mountinfo.splitlines():
         fields = line.split(" ")
         if fields[fields.index("-", 6) + 1] == "resctrl" and fields[3] == "/":
-            path = fields[4]
-            for escape, character in ESCAPES:
-                path = path.replace(escape, character)
-            return path
+            return unescape(fields[4])
     raise Error("linux.intelRdt: no resctrl file system is mounted")
 
 

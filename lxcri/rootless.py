@@ -16,6 +16,7 @@ import msgspec
 from . import linux
 from .compile.options import MS_REC, MS_SLAVE
 from .errors import Error, reason
+from .executable import find_executable
 from .hooks import run_hook
 from .procfs import write_text
 from .spec import Hook, IDMapping, Namespace
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     Renamed = tuple[int, int]
 
 PROGRAMS = {"uid": ("/etc/subuid", "newuidmap"), "gid": ("/etc/subgid", "newgidmap")}
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where they are looked for if the caller has no PATH."""
 OUTPUT_MAX = 4096
 
 
@@ -93,7 +92,7 @@ def own_mappings(uid: int, gid: int) -> tuple[list[IDMapping], list[IDMapping]]:
 def _with_subordinates(kind: str, user: int, own: int) -> list[IDMapping]:
     mappings = [IDMapping(0, own, 1)]
     file, program = PROGRAMS[kind]
-    if find_program(program):
+    if find_executable(program):
         for start, count in subordinate_ids(file, user):
             last = mappings[-1]
             mappings.append(IDMapping(last.container_id + last.size, start, count))
@@ -119,15 +118,6 @@ def subordinate_ids(path: str, uid: int) -> list[tuple[int, int]]:
         for fields in lines
         if len(fields) == 3 and fields[0] in names and fields[1].isdecimal() and fields[2].isdecimal()
     ]
-
-
-def find_program(name: str) -> str:
-    """The path of a program on PATH; "" if it is not there."""
-    for directory in (os.environ.get("PATH") or PATH).split(":"):
-        path = f"{directory or '.'}/{name}"
-        if os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 class Outside:
@@ -211,7 +201,7 @@ class Outside:
 def _map_ids(pid: int, kind: str, lines: list[tuple[int, int, int]]) -> None:
     """Run newuidmap or newgidmap for a process."""
     subject = f"linux.{kind}Mappings"
-    path = find_program(PROGRAMS[kind][1])
+    path = find_executable(PROGRAMS[kind][1])
     if not path:
         raise Error(f"{subject}: {PROGRAMS[kind][1]} is not installed: without it a user has only its own id")
     words = [path, str(pid), *(str(number) for line in lines for number in line)]

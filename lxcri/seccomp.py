@@ -81,7 +81,8 @@ FLAGS = {
 _DEFAULT_FLAGS = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
 # The kernel refuses this one without a listener.
 _LISTENER_FLAGS = FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
-_NEW_LISTENER = 1 << 3
+NEW_LISTENER = 1 << 3
+"""SECCOMP_FILTER_FLAG_NEW_LISTENER: no flag of the document, it comes with SCMP_ACT_NOTIFY."""
 _SET_MODE_FILTER = 1
 
 # The levels of seccomp_api_get(3) from which on an action works; all others always do.
@@ -121,7 +122,7 @@ class Filter(msgspec.Struct):
     A compiled filter.
 
     `bpf` is an array of struct sock_filter in the byte order of this machine. `flags` are for seccomp(2);
-    if `notify` is true, whoever loads the filter adds SECCOMP_FILTER_FLAG_NEW_LISTENER. `unknown` are names
+    if `notify` is true, whoever loads the filter adds NEW_LISTENER. `unknown` are names
     of the profile that are no syscalls as far as libseccomp knows: they have no effect.
     """
 
@@ -294,7 +295,7 @@ def _kernel_knows(syscall: int, flag: int) -> bool:
 
     libc = ctypes.CDLL(None, use_errno=True)
     if flag & _LISTENER_FLAGS:
-        flag |= _NEW_LISTENER
+        flag |= NEW_LISTENER
     libc.syscall(syscall, _SET_MODE_FILTER, flag, None)
     return ctypes.get_errno() == EFAULT
 

@@ -124,7 +124,7 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[st
         fields = before.split(" ")
         fstype, _, options = after.split(" ", 2)
         if fstype in ("cgroup", "cgroup2") and _in_sight(fields[0], places, covered):
-            yield fstype, _unescape(fields[3]), _unescape(fields[4]), frozenset(options.split(","))
+            yield fstype, unescape(fields[3]), unescape(fields[4]), frozenset(options.split(","))
 
 
 def _in_sight(mount_id: str, places: dict[str, tuple[str, str]], covered: set[tuple[str, str]]) -> bool:
@@ -139,8 +139,8 @@ def _in_sight(mount_id: str, places: dict[str, tuple[str, str]], covered: set[tu
     return True
 
 
-def _unescape(path: str) -> str:
-    """Undo the kernel's octal escapes of space, tab, line break and backslash."""
+def unescape(path: str) -> str:
+    """A path of mountinfo without the kernel's octal escapes of space, tab, line break and backslash."""
     if "\\" not in path:
         return path
     for code, character in ("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"):

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..spec import Resources
     from .layout import Layout
 
-__all__ = ["PROPERTIES", "Write", "compile_resources"]
-
 NO_VALUE = 2**64 - 1  # docker's -1 in an unsigned property
 UNLIMITED = "-1"
 

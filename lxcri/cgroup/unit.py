@@ -12,6 +12,7 @@ import msgspec
 from ..errors import Error
 from . import UNIFIED
 from .devices import ALL, TYPES, Controller, DeviceRule, Numbers
+from .resources import CPU_PERIOD
 from .write import Write
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 INFINITY = 2**64 - 1
 SECOND = 1_000_000  # microseconds
 QUOTA_STEP = SECOND // 100  # the units' files, which a reload reads, have whole percents of a CPU
-CPU_PERIOD = 100_000  # microseconds; the kernel's own
 WEIGHT_IDLE = 0  # CPUWeight=idle, since systemd 252
 NUMBERS_MAX = 65536  # of CPUs and of nodes, far more than any kernel has
 SUFFIXES = {letter: 1024**power for power, letter in enumerate("kmgtpe", 1)}

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_CLASS = "/"
-"""The closID that names the root of resctrl."""
 NAMES_OF_RESCTRL = (".", "..", "info", "mon_data", "mon_groups")
 L3, MEMORY_BANDWIDTH = "L3:", "MB:"
 
@@ -24,6 +22,8 @@ def compile_intel_rdt(builder: Builder, spec: Spec) -> IntelRdt | None:
 
 def check_intel_rdt(rdt: IntelRdt, warn: "Callable[[str], object]") -> None:
     """Raise Error for what the document forbids, warn of what it advises against."""
+    from ..resctrl import DEFAULT_CLASS
+
     name = rdt.clos_id
     if name and name != DEFAULT_CLASS and (name in NAMES_OF_RESCTRL or "/" in name or "\n" in name or "\0" in name):
         raise Error(f'linux.intelRdt.closID: "{name}" is not a name of a class')

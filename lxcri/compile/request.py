@@ -3,7 +3,6 @@
 import msgspec
 
 from ..cgroup.layout import Layout
-from ..spec import Hooks
 
 ALL_SHOWN = ("pid", "network", "ipc")
 """The types of namespaces that file systems show."""
@@ -23,7 +22,6 @@ class Request(msgspec.Struct):
         session_keyring: whether it gets a new one.
         systemd: the instance of systemd, "system" or "user", that makes its cgroup; "" for none.
         apparmor, capabilities, cgroup_devices, seccomp: off means that the spec's property is not applied.
-        hooks: hooks of the runtime itself, which precede those of the spec.
     """
 
     id: str
@@ -39,7 +37,6 @@ class Request(msgspec.Struct):
     capabilities: bool = True
     cgroup_devices: bool = True
     seccomp: bool = True
-    hooks: Hooks | None = None
 
 
 class Host(msgspec.Struct):

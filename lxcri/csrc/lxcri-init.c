@@ -1,9 +1,11 @@
 /* lxcri-init: the first process of a container, until it executes the user's program. README.md tells the whole.
  *
- *   lxcri-init init CHANNEL         what liblxc executes as the container's init
- *   lxcri-init hook CHANNEL ROOT    what liblxc executes as lxc.hook.mount, where the spec has hooks before the pivot
- *   lxcri-init exec CHANNEL         what the runtime executes in the namespaces of a container that runs
- *   lxcri-init check < PROGRAM      print a program
+ *   lxcri-init init CHANNEL           what liblxc executes as the container's init
+ *   lxcri-init hook CHANNEL ROOT      what liblxc executes as lxc.hook.mount, where something is to see or make mounts
+ *                                     before the pivot
+ *   lxcri-init init-hooked CHANNEL    what liblxc then executes as init: the mounts are made
+ *   lxcri-init exec CHANNEL           what the runtime executes in the namespaces of a container that runs
+ *   lxcri-init check < PROGRAM        print a program
  */
 #include "sys.h"
 #include "reader.h"

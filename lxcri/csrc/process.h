@@ -271,7 +271,7 @@ static long open_in_proc(const char *path, uint64_t flags)
 {
 	struct statfs_ fs;
 	int proc = sys_openat2(root_fd, "proc", O_PATH | O_DIRECTORY, 0, BELOW_ROOT | RESOLVE_NO_SYMLINKS);
-	long fd = proc;
+	long fd;
 
 	if (proc < 0)
 		return proc;

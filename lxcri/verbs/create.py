@@ -14,14 +14,16 @@ from ..state import CONFIG_FILE_ANNOTATION, Entry, State, boot_id
 
 # What reads the spec is imported once the starter is on its way.
 
+OWN_TERMINAL = "--console-socket: in the foreground the terminal is the caller's own"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..compile.request import Request
     from ..context import Context
     from ..plan import Plan
     from ..spec import Spec
-
-NO_PIVOT = "--no-pivot: liblxc always uses pivot_root; a root file system on a ramfs is not supported"
 
 
 def run(
@@ -37,39 +39,74 @@ def run(
     preserve_fds: int,
 ) -> int:
     """Create a container, which then waits for `start`."""
-    if no_pivot:
-        raise Error(NO_PIVOT)
-    check_preserved(preserve_fds + notify.listen_fds())  # before we open any
-    console = None
+    check_options(no_pivot, preserve_fds)
     with Entry.claim(ctx.root, id) as entry:
-        starter = None
-        try:
-            starter = Starter(id, entry)
-            timeline.mark("fork")
-            from ..bundle import load_bundle
-
-            timeline.mark("import of msgspec and the compiler")
-            spec, request = load_bundle(
-                ctx,
-                id=id,
-                bundle=bundle,
-                directory=entry.path,
-                preserve_fds=preserve_fds,
-                session_keyring=not no_new_keyring,
-            )
-            console = connect_console(ctx, spec, console_socket)
-            create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
-        except LeftoverError:
-            raise
-        except BaseException:
-            if starter:
-                starter.discard()
-            entry.remove()
-            raise
-        finally:
-            if console:
-                console.close()
+        make(
+            ctx,
+            entry,
+            lambda spec: connect_console(ctx, spec, console_socket),
+            bundle=bundle,
+            pid_file=pid_file,
+            pidfd_socket=pidfd_socket,
+            preserve_fds=preserve_fds,
+            session_keyring=not no_new_keyring,
+        )
     return 0
+
+
+def check_options(no_pivot: bool, preserve_fds: int) -> None:
+    """Raise Error for options that cannot be had; call it before any descriptor is opened."""
+    if no_pivot:
+        raise Error("--no-pivot: liblxc always uses pivot_root; a root file system on a ramfs is not supported")
+    check_preserved(preserve_fds + notify.listen_fds())
+
+
+def make(
+    ctx: Context,
+    entry: Entry,
+    console_of: Callable[[Spec], _socket.socket | None],
+    *,
+    bundle: str,
+    pid_file: str | None,
+    pidfd_socket: str | None,
+    preserve_fds: int,
+    session_keyring: bool,
+) -> tuple[State, int]:
+    """
+    Create a container in its claimed directory; return its state and a pidfd of its init.
+
+    console_of: opens the socket that the master of its terminal is sent over, None for a spec without one
+
+    Raises Error; then the directory is gone, unless something of the container could not be removed.
+    """
+    console = None
+    starter = None
+    try:
+        starter = Starter(entry.id, entry)
+        timeline.mark("fork")
+        from ..bundle import load_bundle
+
+        timeline.mark("import of msgspec and the compiler")
+        spec, request = load_bundle(
+            ctx,
+            id=entry.id,
+            bundle=bundle,
+            directory=entry.path,
+            preserve_fds=preserve_fds,
+            session_keyring=session_keyring,
+        )
+        console = console_of(spec)
+        return create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
+    except LeftoverError:
+        raise
+    except BaseException:
+        if starter:
+            starter.discard()
+        entry.remove()
+        raise
+    finally:
+        if console:
+            console.close()
 
 
 def create(

@@ -12,7 +12,7 @@ from ..execution import Execution
 from ..host import gather_host
 from ..spec import Box, Capabilities, Process, Spec, decode_config, decode_process
 from ..state import Entry, open_init, status
-from .create import check_preserved, connect_console, send_pidfd, write_pid_file
+from .create import OWN_TERMINAL, check_preserved, connect_console, send_pidfd, write_pid_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(
         terminal: Terminal | None = None
         if not detach:
             if console_socket:
-                raise Error("--console-socket: in the foreground the terminal is the caller's own")
+                raise Error(OWN_TERMINAL)
             if spec.process.terminal:
                 from ..terminal import Terminal
 
@@ -176,8 +176,8 @@ def change_process(
     process.user.additional_gids += [number(gid, f"--additional-gids {gid}") for gid in additional_gids]
     if cap:
         capabilities = process.capabilities or Capabilities()
-        for name in ("bounding", "effective", "permitted", "inheritable", "ambient"):
-            setattr(capabilities, name, getattr(capabilities, name) + (cap if name in RAISED else []))
+        for name in RAISED:
+            setattr(capabilities, name, getattr(capabilities, name) + cap)
         process.capabilities = capabilities
     return process
 

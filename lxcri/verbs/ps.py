@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..state import State
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where `ps` is looked for if the caller has no PATH."""
-
 IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ
 
 
@@ -87,16 +84,15 @@ def ps_output(options: list[str]) -> str:
 
 def spawn(options: list[str], output: int) -> int:
     """Start ps with both its outputs there; returns its pid, raises Error if it is nowhere on PATH."""
+    from ..executable import find_executable
+
+    program = find_executable("ps")
+    if not program:
+        raise Error("ps: executable file not found in $PATH")
     actions = [(posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, output, 2)]
-    path = posix.environ.get(b"PATH", b"").decode("utf-8", "surrogateescape") or PATH
-    for directory in path.split(":"):
-        program = f"{directory or '.'}/ps"
-        if not posix.access(program, posix.X_OK):
-            continue
-        try:
-            return posix.posix_spawn(
-                program, ["ps", *options], posix.environ, file_actions=actions, setsigdef=IGNORED_BY_PYTHON
-            )
-        except OSError as e:
-            raise Error(f"{program}: {reason(e)}") from e
-    raise Error("ps: executable file not found in $PATH")
+    try:
+        return posix.posix_spawn(
+            program, ["ps", *options], posix.environ, file_actions=actions, setsigdef=IGNORED_BY_PYTHON
+        )
+    except OSError as e:
+        raise Error(f"{program}: {reason(e)}") from e

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from .. import linux, notify
+from .. import linux
 from ..errors import Error
 from ..foreground import Signals, reap, wait_for
-from ..starter import Starter
 from ..state import Entry, NotFoundError
-from .create import NO_PIVOT, LeftoverError, check_preserved, connect_console, create
+from .create import OWN_TERMINAL, check_options, connect_console, make
 from .delete import destroy
 from .start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
+
     from ..context import Context
+    from ..spec import Spec
     from ..state import State
     from ..terminal import Terminal
 
@@ -34,61 +36,48 @@ def run(
     no_subreaper: bool,
 ) -> int:
     """Run a container; in the foreground the exit status is the container's, 128+n if signal n killed it."""
-    if no_pivot:
-        raise Error(NO_PIVOT)
-    check_preserved(preserve_fds + notify.listen_fds())  # before we open any
-    console = None
+    check_options(no_pivot, preserve_fds)
     terminal: Terminal | None = None
-    signals = None
+    signals: Signals | None = None
+
+    def console_of(spec: Spec) -> _socket.socket | None:
+        nonlocal terminal, signals
+        if detach:
+            return connect_console(ctx, spec, console_socket)
+        if spec.process is not None and spec.process.terminal:
+            from ..terminal import Terminal
+
+            if console_socket:
+                raise Error(OWN_TERMINAL)
+            terminal = Terminal()
+        signals = Signals()  # those that come before the container runs are for it too
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # init becomes our child when liblxc's process ends
+        return terminal.socket if terminal else connect_console(ctx, spec, console_socket)
+
     with Entry.claim(ctx.root, id) as entry:
-        state = None
-        starter = None
+        state, pidfd = make(
+            ctx,
+            entry,
+            console_of,
+            bundle=bundle,
+            pid_file=pid_file,
+            pidfd_socket=pidfd_socket,
+            preserve_fds=preserve_fds,
+            session_keyring=not no_new_keyring,
+        )
         try:
-            starter = Starter(id, entry)
-            from ..bundle import load_bundle
-
-            spec, request = load_bundle(
-                ctx,
-                id=id,
-                bundle=bundle,
-                directory=entry.path,
-                preserve_fds=preserve_fds,
-                session_keyring=not no_new_keyring,
-            )
-            if not detach and spec.process is not None and spec.process.terminal:
-                from ..terminal import Terminal
-
-                if console_socket:
-                    raise Error("--console-socket: in the foreground the terminal is the caller's own")
-                terminal = Terminal()
-                console = terminal.socket
-            else:
-                console = connect_console(ctx, spec, console_socket)
-            if not detach:
-                signals = Signals()  # those that come before the container runs are for it too
-                linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # init becomes our child when liblxc's process ends
-            state, pidfd = create(ctx, entry, spec, request, starter, console, pid_file, pidfd_socket)
             if no_subreaper and not detach:
                 linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 0)
-            if console:
-                console.close()
             if terminal:
                 terminal.receive()
             start(ctx, entry, state)
             if signals is None:
                 return 0
             status = wait_for(state.pid, pidfd, signals, terminal)
-        except LeftoverError:
-            raise
         except BaseException:
-            if state is None:
-                if starter:
-                    starter.discard()
-                entry.remove()
-            else:
-                _delete(ctx, entry, state)
-                if not detach:
-                    reap(state.pid)
+            _delete(ctx, entry, state)
+            if not detach:
+                reap(state.pid)
             raise
         finally:
             if terminal:

@@ -134,7 +134,7 @@ def test_ps_as_json(ctx: Context, fake: Fake) -> None:
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps is not there (Debian: procps)")
 def test_ps_as_a_table(ctx: Context, fake: Fake) -> None:
     with_cgroup(fake())
-    assert budget_of(ctx, "ps", "c1") == {"lxcri.verbs.ps", *CGROUP}
+    assert budget_of(ctx, "ps", "c1") == {"lxcri.executable", "lxcri.verbs.ps", *CGROUP}
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

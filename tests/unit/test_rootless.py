@@ -45,7 +45,7 @@ def test_subordinate_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("uids", "gids"), [(True, True), (True, False), (False, True), (False, False)])
 def test_own_mappings(uids: bool, gids: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The own id, then the subordinate ones; uids without gids are no use."""
-    monkeypatch.setattr(rootless, "find_program", lambda name: name)
+    monkeypatch.setattr(rootless, "find_executable", lambda name: name)
     given_ids = {"/etc/subuid": [(100, 10), (200, 20)] if uids else [], "/etc/subgid": [(300, 30)] if gids else []}
     monkeypatch.setattr(rootless, "subordinate_ids", lambda path, _: given_ids[path])
     found = rootless.own_mappings(7, 8)
