@@ -4,9 +4,9 @@
  *
  * The first process has the role 0, its second child 0.2, and so on. At the N-th system call of the process with this
  * role, counted from 1, it is killed (ERRNO 0); or the first call from there on that has this number is not made, and
- * fails with this error. "hit NUMBER" goes to the file REPORT then, NUMBER being the call's. With N 0 nothing goes wrong, and REPORT gets a line for each process:
- * its role, and the numbers of all its calls in order. The exit status is the command's; what else it has started lives
- * on without us.
+ * fails with this error. "hit NUMBER" goes to the file REPORT then, NUMBER being the call's. With N 0 nothing goes wrong,
+ * and REPORT gets a line for each process: its role, and the numbers of all its calls in order. The exit status is the
+ * command's; what else it has started lives on without us.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -64,9 +64,12 @@ static struct traced *find(int pid)
     return &processes[process_count++];
 }
 
-static void resume(int pid, int sig)
+/* Only the calls of the process in question stop it, for they cost. */
+static void resume(struct traced *p, int sig)
 {
-    ptrace(done ? PTRACE_CONT : PTRACE_SYSCALL, pid, 0, sig);
+    int counts = !done && (!place || !strcmp(p->role, role));
+
+    ptrace(counts ? PTRACE_SYSCALL : PTRACE_CONT, p->pid, 0, sig);
 }
 
 /* A process has made another one. */
@@ -80,7 +83,7 @@ static void name_child(struct traced *parent)
     child = find((int)pid);
     snprintf(child->role, sizeof(child->role), "%.50s.%d", parent->role, ++parent->children);
     if (child->waits)
-        resume(child->pid, 0);
+        resume(child, 0);
     child->waits = 0;
 }
 
@@ -144,18 +147,18 @@ static int trace(int first)
             p->waits = 1;
         } else if (sig == (SIGTRAP | 0x80)) {
             at_call(p);
-            resume(pid, 0);
+            resume(p, 0);
         } else if (event == PTRACE_EVENT_STOP) {
             if (sig == SIGTRAP)
-                resume(pid, 0);
+                resume(p, 0);
             else
                 ptrace(PTRACE_LISTEN, pid, 0, 0);
         } else if (event) {
             if (event != PTRACE_EVENT_EXEC)
                 name_child(p);
-            resume(pid, 0);
+            resume(p, 0);
         } else {
-            resume(pid, sig);
+            resume(p, sig);
         }
     }
     return 125;

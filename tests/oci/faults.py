@@ -1,12 +1,15 @@
 """Have one system call of one process of a verb go wrong, and look at what is left.
 
-    PYTHONPATH=.:tests .venv/bin/python -m oci.faults --stride 1 --shards 2
+    PYTHONPATH=.:tests .venv/bin/python -m oci.faults --shards 3
 
 tries all: each process that `create`, `start`, `exec`, `update` and `delete` make is killed at each of its calls, and
 each call that can fail fails. After each, the verb has ended; then `state` answers, `delete --force` removes what
 there is, and no process, mount, cgroup, file of the state directory or descriptor is left, nor is another container
 touched. A failed `create` or `exec` leaves nothing in the first place. Points are numbered by what one undisturbed run
 does, so that the last ones of a process may not be reached.
+
+A container that a point has left as it was, to the byte of its state directory, serves for the next points of the
+verb, and is deleted after these.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import ctypes
 import errno
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -24,7 +28,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oci import process
 from oci.bundle import Bundle
@@ -33,8 +37,9 @@ from oci.rootfs import Skeleton
 from oci.runtime import ENVIRONMENT, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from oci.machine import Snapshot
     from oci.runtime import Container
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -46,8 +51,12 @@ PATIENCE = 15.0
 """Seconds for a verb; what takes longer hangs."""
 CALM = 4.0
 """Seconds until everything that a killed process has started is over."""
-START_UP_STRIDE = 40
-"""Of the calls with which each verb begins, the interpreter's, only each 40th is a point."""
+SAMPLED_START_UP = 40
+"""A sample takes each 40th of the calls with which each verb begins, the interpreter's, or had little else."""
+WORD = 8
+"""Bytes of a chunk's number on its way to a shard."""
+CHUNK = 25
+"""Points of one verb that a shard tries in a row, and that a container may serve for."""
 
 NEVER_FAIL = frozenset(
     "exit exit_group rt_sigreturn rt_sigaction rt_sigprocmask sigaltstack arch_prctl set_tid_address set_robust_list"
@@ -91,6 +100,16 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Patient:
+    """A container to make faults in, and what it was like before."""
+
+    container: Container
+    status: str
+    state: dict[str, bytes]
+    before: Snapshot
+
+
 class Laboratory:
     """Containers to make faults in, and one that must not notice."""
 
@@ -111,6 +130,8 @@ class Laboratory:
         process.expected.add(self._bystander.pid)
         self._bystanders_state = self._state(self._bystander.id)
         self._before = machine.snapshot()
+        self._patient: Patient | None = None
+        self._attempts = 0
 
     @staticmethod
     def _rich(bundle: Bundle) -> None:
@@ -133,7 +154,7 @@ class Laboratory:
         }
 
     def close(self) -> None:
-        """Remove the bystander."""
+        """Let go of the bystander."""
         process.expected.discard(self._bystander.pid)
 
     def calls(self, verb: str) -> dict[str, list[int]]:
@@ -142,6 +163,7 @@ class Laboratory:
         self._run(verb, container, "-", 0, 0, 0)
         with open(self._report) as file:
             found = {words[0]: [int(n) for n in words[1:]] for line in file if (words := line.split())}
+        self._patient = None
         self._clear(container)
         return found
 
@@ -153,8 +175,8 @@ class Laboratory:
         with open(self._report) as file:
             return [int(n) for n in file.readline().split()[1:]]
 
-    def points(self, verb: str, faults: Sequence[str], stride: int = 1) -> list[Point]:
-        """All points of a verb with these faults, or each stride-th."""
+    def points(self, verb: str, faults: Sequence[str], start_up_stride: int = 1) -> list[Point]:
+        """All points of a verb with these faults; of the interpreter's start each so many calls are one."""
         found = []
         start_up = self.start_up()
         for role, calls in self.calls(verb).items():
@@ -163,7 +185,7 @@ class Laboratory:
                 while common < min(len(start_up), len(calls)) and start_up[common] == calls[common]:
                     common += 1
             for index, number in enumerate(calls):
-                if index < common and index % START_UP_STRIDE:
+                if index < common and index % start_up_stride:
                     continue
                 name = call_name(number)
                 found += [
@@ -171,21 +193,38 @@ class Laboratory:
                     for fault in faults
                     if fault == "KILL" or name not in NEVER_FAIL
                 ]
-        return found[::stride]
+        return found
+
+    def attempt_all(self, points: Iterable[Point]) -> Iterator[Outcome]:
+        """Attempt these, and delete the last one's container."""
+        outcome = None
+        for point in points:
+            if outcome:
+                yield outcome
+            outcome = self.attempt(point)
+        if outcome:
+            outcome.problems += self._discharge()
+            yield outcome
 
     def attempt(self, point: Point) -> Outcome:
         """Make this fault, and look at what is left."""
-        container = self._prepare(point.verb)
+        self._attempts += 1
+        outcome = Outcome(point, False, -1, "")
         try:
+            container = self._prepare(point.verb)
             error = FAULTS[point.fault]
-            status, message = self._run(point.verb, container, point.role, point.place, point.number, error)
+            outcome.status, outcome.message = self._run(
+                point.verb, container, point.role, point.place, point.number, error
+            )
         except subprocess.TimeoutExpired:
-            status, message = -1, "hangs"
-        with open(self._report) as file:
-            reached = file.read().startswith("hit")
-        outcome = Outcome(point, reached, status, message)
-        if status == -1:
             outcome.problems.append("the verb hangs")
+        except AssertionError as e:  # of _prepare
+            outcome.problems.append(f"there is no container to try it on: {e}")
+            self._mend()
+            return outcome
+        with open(self._report) as file:
+            outcome.reached = file.read().startswith("hit")
+        message = outcome.message
         if "Traceback" in message and "in <module>" not in message:  # of an import of ours there is no better word
             outcome.problems.append(f"a traceback: {message}")
         self._judge(outcome, container)
@@ -194,24 +233,39 @@ class Laboratory:
         return outcome
 
     def _prepare(self, verb: str) -> Container:
+        status = {"create": "", "start": "created"}.get(verb, "running")
+        if self._patient and self._patient.status == status:
+            return self._patient.container
+        problems = self._discharge()
+        assert not problems, problems
         bundle = self._bundle
         container = bundle.container("/bin/sleep", "1000000")
         if os.path.exists(container.pid_file):
             os.unlink(container.pid_file)
-        if verb == "create":
+        if not status:
             bundle.write()
-        elif verb == "start":
-            container.create()
-        else:
-            container.up()
+            return container
+        container.create()
+        process.expected.add(container.pid)
+        if status == "running":
+            container.start()
+        self._patient = Patient(container, status, self._state(container.id), self.machine.snapshot())
         return container
 
+    def _discharge(self) -> list[str]:
+        """Delete the container that serves for several points; returns what is then wrong."""
+        if not self._patient:
+            return []
+        container, self._patient = self._patient.container, None
+        return [*self._clear(container), *self._left(self._before)]
+
     def _run(self, verb: str, container: Container, role: str, place: int, number: int, error: int) -> tuple[int, str]:
+        odd = self._attempts % 2  # so that there is something to do
         words = {
             "create": ["create", "--bundle", container.bundle.path, "--pid-file", container.pid_file, container.id],
             "start": ["start", container.id],
             "exec": ["exec", container.id, "/bin/true"],
-            "update": ["update", "--memory", str(1 << 27), "--pids-limit", "50", container.id],
+            "update": ["update", "--memory", str(1 << 27 + odd), "--pids-limit", str(50 + odd), container.id],
             "delete": ["delete", "--force", container.id],
         }[verb]
         argv = [self._program, self._report, role, str(place), str(number), str(error), *self.runtime.argv(*words)]
@@ -221,7 +275,7 @@ class Laboratory:
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
             try:
-                command.wait(PATIENCE)
+                process.wait_command(command, PATIENCE)
             except subprocess.TimeoutExpired:
                 command.kill()
                 command.wait()
@@ -232,27 +286,51 @@ class Laboratory:
     def _judge(self, outcome: Outcome, container: Container) -> None:
         point, problems = outcome.point, outcome.problems
         failed_by_itself = 0 < outcome.status < 128
+        status = ""
         if point.verb == "create" and failed_by_itself and container.id in self.runtime.containers():
             problems.append(f"a failed create left its directory ({outcome.message})")
         if point.verb in ("exec", "update") and not self._alone(container):
             problems.append("a process is left in the container")
         if container.id in self.runtime.containers():
             answer = self.runtime.call("state", container.id, timeout=PATIENCE)
-            if answer.returncode and "does not exist" not in answer.stderr:
+            if answer.returncode == 0:
+                status = json.loads(answer.stdout)["status"]
+            elif "does not exist" not in answer.stderr:
                 problems.append(f"state: {answer.stderr.strip()}")
-            elif point.verb in ("exec", "update") and '"running"' not in answer.stdout:
-                problems.append(f"the container runs no more: {answer.stdout}")
+        if point.verb in ("exec", "update") and status != "running":
+            problems.append(f"the container runs no more: {status}")
+        patient, self._patient = self._patient, None
+        if patient and not problems and self._unchanged(patient, status):
+            self._patient = patient
+            return
         problems += self._clear(container)
+        problems += self._left(self._before)
+
+    def _unchanged(self, patient: Patient, status: str) -> bool:
+        """Whether the container, and all else, is as before the point."""
+        container = patient.container
+        return (
+            status == patient.status
+            and self._state(container.id) == patient.state
+            and not process.ended(container.pid, 0)
+            and self._alone(container)
+            and not self._left(patient.before, container.id)
+        )
+
+    def _left(self, before: Snapshot, *names: str) -> list[str]:
+        """How the machine differs from before, with these containers besides the bystander."""
+        problems = []
         try:
             process.wait_for(lambda: not process.children(), "", CALM)
         except TimeoutError:
             problems += [f"process left: {what}" for what in process.children().values()]
-        differences = self._before.differences(self.machine.snapshot())
+        differences = before.differences(self.machine.snapshot())
         problems += [what for what in differences if not what.startswith("interfaces")]  # others make some too
-        left = [name for name in os.listdir(self.runtime.root) if name not in (self._bystander.id, "@seccomp")]
+        left = [name for name in os.listdir(self.runtime.root) if name not in (self._bystander.id, "@seccomp", *names)]
         problems += [f"left in the state directory: {name}" for name in left]
         if self._state(self._bystander.id) != self._bystanders_state or process.ended(self._bystander.pid, 0):
             problems.append("the other container is not as before")
+        return problems
 
     def _alone(self, container: Container) -> bool:
         """Whether the container's init is soon the only process in its pid namespace."""
@@ -270,6 +348,7 @@ class Laboratory:
 
     def _clear(self, container: Container) -> list[str]:
         """``delete --force``; what it says if it fails."""
+        process.expected.discard(container.pid)
         process.children()  # init does not end before its orphans are reaped, which the engine does, here we
         try:
             result = self.runtime.call("delete", "--force", container.id, timeout=PATIENCE)
@@ -300,23 +379,24 @@ class Laboratory:
         self._before = self.machine.snapshot()
 
     def _state(self, name: str) -> dict[str, bytes]:
-        """What the state directory holds of a container."""
+        """What the state directory holds of a container; of what is no file its inode's number."""
         found = {}
-        directory = os.path.join(self.runtime.root, name)
-        for file in sorted(os.listdir(directory)):
-            with open(os.path.join(directory, file), "rb") as content:
-                found[file] = content.read()
+        for entry in os.scandir(os.path.join(self.runtime.root, name)):
+            if entry.is_file(follow_symlinks=False):
+                with open(entry.path, "rb") as content:
+                    found[entry.name] = content.read()
+            else:
+                found[entry.name] = str(entry.inode()).encode()
         return found
 
 
 def sample(laboratory: Laboratory, verb: str, count: int, seed: int) -> Iterator[Outcome]:
     """Outcomes of this many points of a verb, half of them deaths."""
     chooser = random.Random(f"{verb} {seed}")
-    deaths = laboratory.points(verb, ["KILL"])
-    failures = laboratory.points(verb, [name for name in FAULTS if name != "KILL"])
+    deaths = laboratory.points(verb, ["KILL"], SAMPLED_START_UP)
+    failures = laboratory.points(verb, [name for name in FAULTS if name != "KILL"], SAMPLED_START_UP)
     for points in (deaths, failures):
-        for point in sorted(chooser.sample(points, min(count // 2, len(points)))):
-            yield laboratory.attempt(point)
+        yield from laboratory.attempt_all(sorted(chooser.sample(points, min(count // 2, len(points)))))
 
 
 def laboratory_of_its_own(path: str) -> tuple[Machine, Laboratory]:
@@ -337,82 +417,124 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def work(options: argparse.Namespace, shard: int) -> dict[str, list[int]]:
-    """Attempt each shards-th point; returns [tried, reached, failed, with problems] by verb, role and fault."""
+def all_points(options: argparse.Namespace) -> list[list[Point]]:
+    """Points that are to be tried, in random order, in chunks of one verb."""
     machine, laboratory = laboratory_of_its_own(options.runtime)
-    rows: dict[str, list[int]] = {}
+    chooser = random.Random(options.seed)
+    chunks = []
     for verb in options.verb:
-        points = [p for p in laboratory.points(verb, options.fault) if options.role in ("", p.role)]
-        random.Random(options.seed).shuffle(points)  # so that what is tried in a given time is a sample
-        deadline = time.monotonic() + options.seconds
-        for number, point in enumerate(points):
-            if number % options.stride != options.offset or number // options.stride % options.shards != shard:
-                continue
-            if time.monotonic() > deadline:
-                say(f"{verb}: {number} of {len(points)} points in {options.seconds:.0f} seconds")
-                break
-            outcome = laboratory.attempt(point)
-            row = rows.setdefault(f"{verb} {point.role} {point.fault}", [0, 0, 0, 0])
-            for column, counts in enumerate((True, outcome.reached, outcome.status != 0, bool(outcome.problems))):
-                row[column] += counts
-            if outcome.problems or options.verbose:
-                say(f"{point}: status {outcome.status} {outcome.message!r}: {outcome.problems}")
+        points = laboratory.points(verb, options.fault, options.start_up)
+        points = [point for point in points if options.role in ("", point.role)]
+        chooser.shuffle(points)
+        points = points[options.offset :: options.stride]
+        say(f"{verb}: {len(points)} points")
+        chunks += [points[at : at + CHUNK] for at in range(0, len(points), CHUNK)]
+    chooser.shuffle(chunks)
+    close(machine, laboratory)
+    return chunks
+
+
+def close(machine: Machine, laboratory: Laboratory) -> None:
+    """Remove all traces of a laboratory of its own."""
     laboratory.close()
     process.kill_children()
     for name in laboratory.runtime.containers():
         laboratory.runtime.call("delete", "--force", name)
     machine.close()
+
+
+def work(options: argparse.Namespace, chunks: list[list[Point]], queue: int, feed: int) -> dict[str, list[int]]:
+    """Attempt the chunks whose numbers the queue gives; returns [tried, reached, failed, with problems] by kind."""
+    os.close(feed)  # or the queue would have no end
+    machine, laboratory = laboratory_of_its_own(options.runtime)
+    rows: dict[str, list[int]] = {}
+    deadline = time.monotonic() + options.seconds
+    while (word := os.read(queue, WORD)) and time.monotonic() < deadline:
+        for outcome in laboratory.attempt_all(chunks[int(word)]):
+            point = outcome.point
+            who = "the runtime" if point.role == "0" else "others"
+            how = "killed" if point.fault == "KILL" else "call fails"
+            row = rows.setdefault(f"`{point.verb}` | {who} | {how}", [0, 0, 0, 0])
+            for column, counts in enumerate((True, outcome.reached, outcome.status != 0, bool(outcome.problems))):
+                row[column] += counts
+            if outcome.problems or options.verbose:
+                say(f"{point}: status {outcome.status} {outcome.message!r}: {outcome.problems}")
+    close(machine, laboratory)
     return rows
 
 
 def table(rows: dict[str, list[int]]) -> str:
     """In Markdown."""
-    lines = ["| verb | process | fault | tried | reached | verb failed | problems |", "|---|---|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(key.split())} | {' | '.join(map(str, row))} |" for key, row in sorted(rows.items())]
+    lines = [
+        "| verb | process | fault | points tried | reached | verb failed | problems |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {key} | {' | '.join(map(str, row))} |" for key, row in sorted(rows.items())]
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     lines.append(f"| all | | | {' | '.join(map(str, totals))} |")
     return "\n".join(lines)
 
 
+def in_child(what: Callable[[], Any]) -> tuple[int, int]:
+    """Begin this in a process of its own, whose namespaces it may leave; its pid, and where its result comes from."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            with os.fdopen(write, "wb") as out:
+                pickle.dump(what(), out)
+        except BaseException:  # noqa: BLE001 (it is printed)
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    os.close(write)
+    return pid, read
+
+
+def result(pid: int, read: int) -> Any:
+    """What the child has returned; None if it did not."""
+    with os.fdopen(read, "rb") as answer:
+        data = answer.read()
+    os.waitpid(pid, 0)
+    return pickle.loads(data) if data else None
+
+
 def main() -> int:
-    """Run by hand; the exit status tells whether there were problems."""
+    """Run by hand; the exit status tells whether there were problems, or points were not tried."""
     parser = argparse.ArgumentParser(prog="python -m oci.faults", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runtime", default=os.path.join(CHECKOUT, ".venv/bin/lxcri"))
     parser.add_argument("--verb", nargs="+", choices=VERBS, default=VERBS)
     parser.add_argument("--fault", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--role", default="", help="of which process; all by default")
+    parser.add_argument("--start-up", type=int, default=1, help="of the interpreter's own start each N-th call")
     parser.add_argument("--stride", type=int, default=1, help="attempt each N-th point")
     parser.add_argument("--offset", type=int, default=0, help="begin with this one")
     parser.add_argument("--shards", type=int, default=1, help="processes that share the work")
-    parser.add_argument("--seconds", type=float, default=1e9, help="of each verb, after which the next one comes")
+    parser.add_argument("--seconds", type=float, default=1e9, help="after which no more points are tried")
     parser.add_argument("--seed", type=int, default=1, help="of the order")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    workers = []
-    for shard in range(options.shards):
-        read, write = os.pipe()
-        pid = os.fork()
-        if not pid:
-            try:
-                with os.fdopen(write, "w") as out:
-                    json.dump(work(options, shard), out)
-            except BaseException:  # noqa: BLE001 (it is printed)
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        os.close(write)
-        workers.append((pid, read))
+    begin = time.monotonic()
+    chunks: list[list[Point]] = result(*in_child(lambda: all_points(options))) or []
+    queue, feed = os.pipe()
+    workers = [in_child(lambda: work(options, chunks, queue, feed)) for _ in range(options.shards)]
+    os.close(queue)
+    try:
+        for number in range(len(chunks)):
+            os.write(feed, f"{number:{WORD}}".encode())
+    except BrokenPipeError:  # all have come to the end of their time
+        pass
+    os.close(feed)
     rows: dict[str, list[int]] = {}
-    for pid, read in workers:
-        with os.fdopen(read) as answer:
-            text = answer.read()
-        os.waitpid(pid, 0)
-        for key, row in json.loads(text).items() if text else ():
+    for worker in workers:
+        for key, row in (result(*worker) or {}).items():
             rows[key] = [a + b for a, b in zip(rows.get(key, [0] * len(row)), row, strict=True)]
     if not rows:
         return 1
+    tried, points = sum(row[0] for row in rows.values()), sum(map(len, chunks))
+    say(f"{tried} of {points} points in {time.monotonic() - begin:.0f} seconds")
     say(table(rows))
-    return 1 if any(row[3] for row in rows.values()) else 0
+    return 1 if tried < points or any(row[3] for row in rows.values()) else 0
 
 
 if __name__ == "__main__":

@@ -43,6 +43,20 @@ def umount(target: str, flags: int = MNT_DETACH) -> None:
         raise OSError(error, f"umount {target}: {os.strerror(error)}")
 
 
+def cgroups_below(directory: str) -> Iterator[str]:
+    """Directories below one of a cgroup file system, parents first; what vanishes meanwhile is left out."""
+    try:
+        if os.lstat(directory).st_nlink == 2:  # it has none
+            return
+        with os.scandir(directory) as entries:
+            paths = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for path in paths:
+        yield path
+        yield from cgroups_below(path)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a test must leave as it found it; each item is a set of printable facts."""
@@ -108,13 +122,7 @@ class Machine:
 
     def cgroups(self) -> list[str]:
         """Directories of cgroups that the tests' containers made, in every hierarchy, parents first."""
-        return [
-            os.path.join(directory, name)
-            for point in self.cgroup_mounts()
-            for directory, names, _ in os.walk(point)
-            for name in names
-            if self.prefix in os.path.join(directory, name)
-        ]
+        return [path for point in self.cgroup_mounts() for path in cgroups_below(point) if self.prefix in path]
 
     def snapshot(self) -> Snapshot:
         """The facts now."""

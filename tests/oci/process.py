@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,6 +51,13 @@ def ended(pid: int, timeout: float = TIMEOUT) -> bool:
         os.close(pidfd)
 
 
+def wait_command(command: subprocess.Popen[bytes], timeout: float = TIMEOUT) -> int:
+    """Popen.wait, which sleeps up to 50 ms too long when it is given a time-out."""
+    if not ended(command.pid, timeout):
+        raise subprocess.TimeoutExpired(command.args, timeout)
+    return command.wait()
+
+
 def reap(pid: int, timeout: float = TIMEOUT) -> int:
     """Wait for a child; returns its exit code, or minus the signal that killed it."""
     if not ended(pid, timeout):
@@ -85,14 +93,15 @@ def children() -> dict[int, str]:
         try:
             with open(f"/proc/{entry}/stat", errors="surrogateescape") as file:
                 stat = file.read()
+            name = stat[stat.index("(") + 1 : stat.rindex(")")]
+            state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
+            if int(parent) != os.getpid() or state in "ZX" or int(entry) in expected:
+                continue
             with open(f"/proc/{entry}/cmdline", errors="surrogateescape") as file:
                 command = file.read().replace("\0", " ").strip()
         except OSError:
             continue
-        name = stat[stat.index("(") + 1 : stat.rindex(")")]
-        state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
-        if int(parent) == os.getpid() and state not in "ZX" and int(entry) not in expected:
-            found[int(entry)] = f"{name} ({state}) {command}"
+        found[int(entry)] = f"{name} ({state}) {command}"
     return found
 
 

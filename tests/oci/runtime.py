@@ -160,7 +160,7 @@ class Runtime:
                 wrapper=wrapper,
             )
             try:
-                command.wait(timeout)
+                process.wait_command(command, timeout)
             except subprocess.TimeoutExpired:
                 command.kill()
                 command.wait()
