@@ -107,7 +107,7 @@ def podman(storage: RootlessPodman, as_before: None, request: pytest.FixtureRequ
     process.wait_for(lambda: not process.children(), "the end of conmon")
 
 
-OF_ROOT = ("test_audit", "test_bridge", "test_calls")
+OF_ROOT = ("test_audit", "test_bridge", "test_calls", "test_removal_of_mapped")
 
 for name, value in vars(test_podman).items():
     if name.startswith("test_") and name not in OF_ROOT:
