@@ -49,6 +49,22 @@ def attacker(bundle: Bundle, *words: str) -> Iterator[Container]:
         os.unlink(stop)
 
 
+@contextlib.contextmanager
+def exchanging(bundle: Bundle, one: str, other: str) -> Iterator[None]:
+    """Somebody on the host who exchanges these two names again and again as long as the context lasts."""
+    stop = os.path.join(bundle.path, "stop")
+    words = [os.path.join(bundle.rootfs, "bin/attack"), "exchange", one, other, stop]
+    with open(os.path.join(bundle.path, "exchanged"), "w+") as out:
+        racer = subprocess.Popen(words, stdout=out)
+        try:
+            yield
+        finally:
+            os.close(os.open(stop, os.O_CREAT))
+            racer.wait()
+        out.seek(0)
+        assert "exchanged 0" not in out.read()
+
+
 def spoils(container: Container) -> list[str]:
     """What the attacker got."""
     return sorted({line for line in container.output().splitlines() if line != "ready"})
@@ -246,13 +262,14 @@ TARGETS = [
     ("file", "/srv/a/b/file"),
     ("cgroup", "/srv/a/b/c"),
     ("device", "/srv/a/b/device"),
-    ("console", "/dev/console"),
+    ("maskedPaths", "/srv/a/hidden"),
+    ("readonlyPaths", "/srv/a/hidden"),
 ]
 
 
 @pytest.mark.runc_differs("1.1.5 makes files and directories outside", strict=False)
 @pytest.mark.parametrize("absolute", [True, False])
-@pytest.mark.parametrize(("kind", "target"), TARGETS[:5])
+@pytest.mark.parametrize(("kind", "target"), TARGETS)
 def test_race_for_a_mount_target(bundle: Bundle, kind: str, target: str, absolute: bool) -> None:
     """CVE-2019-19921, CVE-2021-30465, CVE-2024-45310, CVE-2019-18837 (crun), CVE-2015-1335 (liblxc).
 
@@ -261,6 +278,10 @@ def test_race_for_a_mount_target(bundle: Bundle, kind: str, target: str, absolut
     """
     volume, bait = bundle.directory("shared"), bundle.directory(BAIT)
     os.makedirs(os.path.join(volume, "a"))
+    if kind.endswith("Paths"):
+        os.mkdir(os.path.join(volume, "a/hidden"))
+        os.mkdir(os.path.join(bait, "hidden"))
+    there = os.listdir(bait)
     os.symlink(bait if absolute else "../../../../../../../../../.." + bait, os.path.join(volume, "link"))
     bundle.bind(volume, "/srv")
     before = mounts_of_host()
@@ -273,6 +294,8 @@ def test_race_for_a_mount_target(bundle: Bundle, kind: str, target: str, absolut
             bundle.bind(bundle.file("file"), target)
         elif kind == "cgroup":
             bundle.mount(target, "cgroup", "cgroup", ["ro"])
+        elif kind.endswith("Paths"):
+            bundle.linux[kind] = [target]
         else:
             bundle.linux["devices"] = [{"path": target, "type": "c", "major": 1, "minor": 3}]
         for _ in range(RACES):
@@ -280,7 +303,7 @@ def test_race_for_a_mount_target(bundle: Bundle, kind: str, target: str, absolut
             if container.attempt_create().returncode == 0:
                 container.delete("--force").ok()
                 container.wait()
-            assert os.listdir(bait) == []
+            assert os.listdir(bait) == there
     assert "exchanged 0" not in racer.output()
     assert mounts_of_host() == before
 
@@ -304,26 +327,13 @@ def test_race_for_a_file_system_of_the_kernel(bundle: Bundle, name: str) -> None
     os.makedirs(os.path.join(bundle.rootfs, name))
     bundle.bind(bundle.rootfs, "/srv")
     before = mounts_of_host()
-    stop = os.path.join(bundle.path, "stop")
-    racer = subprocess.Popen(
-        [
-            os.path.join(bundle.rootfs, "bin/attack"),
-            "exchange",
-            *(f"{bundle.rootfs}/{n}" for n in (name, "link")),
-            stop,
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
+    with exchanging(bundle, f"{bundle.rootfs}/{name}", f"{bundle.rootfs}/link"):
         for _ in range(RACES):
             container = bundle.container("/bin/true")
             if container.attempt_create().returncode == 0:
                 container.delete("--force").ok()
                 container.wait()
             assert os.listdir(bait) == []
-    finally:
-        os.close(os.open(stop, os.O_CREAT))
-        racer.wait()
     assert mounts_of_host() == before
 
 
@@ -348,17 +358,9 @@ def test_race_for_the_null_device(bundle: Bundle) -> None:
     os.chmod(os.path.join(devices, "null"), 0o666)
     bundle.config["mounts"] = [m for m in bundle.config["mounts"] if not m["destination"].startswith("/dev")]
     bundle.bind(devices, "/dev")
-    stop = os.path.join(bundle.path, "stop")
-    racer = subprocess.Popen(
-        [os.path.join(bundle.rootfs, "bin/attack"), "exchange", f"{devices}/null", f"{devices}/link", stop],
-        stdout=subprocess.DEVNULL,
-    )
     bundle.linux["maskedPaths"] = ["/etc/group"]
-    try:
+    with exchanging(bundle, f"{devices}/null", f"{devices}/link"):
         results = [bundle.run("/bin/cat", "/etc/group") for _ in range(RACES)]
-    finally:
-        os.close(os.open(stop, os.O_CREAT))
-        racer.wait()
     assert {result.stdout for result in results} == {""}, results
 
 
@@ -384,6 +386,67 @@ def test_console_that_is_a_link(bundle: Bundle, target: str) -> None:
     assert mounts_of_host() == before
     with open(bait) as file:
         assert file.read() == "bait"
+
+
+@pytest.mark.lxcri_only("runc 1.1.5 leaves a process")
+def test_race_for_the_console(bundle: Bundle) -> None:
+    """CVE-2025-52565, by who shares the directory of the devices."""
+    devices, bait = bundle.directory("devices"), bundle.file(BAIT, "bait")
+    os.makedirs(os.path.join(devices, "pts"))
+    os.symlink(bait, os.path.join(devices, "link"))
+    os.close(os.open(os.path.join(devices, "console"), os.O_CREAT))
+    pts = next(mount for mount in bundle.config["mounts"] if mount["destination"] == "/dev/pts")
+    bundle.config["mounts"] = [m for m in bundle.config["mounts"] if not m["destination"].startswith("/dev")]
+    bundle.bind(devices, "/dev")
+    bundle.config["mounts"].append(pts)
+    bundle.process["terminal"] = True
+    before = mounts_of_host()
+    with exchanging(bundle, f"{devices}/console", f"{devices}/link"):
+        for number in range(RACES):
+            container = bundle.container("/bin/sleep", "100")
+            with ConsoleSocket(os.path.join(bundle.path, f"{number}.sock")) as console:
+                if container.attempt_create("--console-socket", console.path).returncode == 0:
+                    assert os.readlink(container.path("/proc/1/fd/0")).startswith("/dev/pts/")
+                    container.delete("--force").ok()
+                    container.wait()
+    assert mounts_of_host() == before
+    with open(bait) as file:
+        assert file.read() == "bait"
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_race_for_the_working_directory(bundle: Bundle, verb: str, absolute: bool) -> None:
+    """CVE-2024-21626's aim: the program does not begin outside of its root."""
+    volume, bait = bundle.directory("shared"), bundle.directory(BAIT)
+    os.makedirs(os.path.join(volume, "a"))
+    os.close(os.open(os.path.join(bait, "outside"), os.O_CREAT))
+    os.symlink(bait if absolute else "../../../../../../../../../.." + bait, os.path.join(volume, "link"))
+    bundle.bind(volume, "/srv")
+    if verb == "exec":
+        container = bundle.container("/bin/sleep", "100").up()
+    with exchanging(bundle, f"{volume}/a", f"{volume}/link"):
+        for _ in range(RACES):
+            if verb == "exec":
+                result = bundle.runtime.call("exec", "--cwd", "/srv/a", container.id, "/bin/ls")
+            else:
+                bundle.process["cwd"] = "/srv/a"
+                result = bundle.run("/bin/ls")
+            assert "outside" not in result.stdout
+
+
+def test_race_for_the_user_database(bundle: Bundle) -> None:
+    """/etc/passwd of the image becomes a link to a file of the host while it is read for HOME."""
+    bait = bundle.file(BAIT, "root:x:0:0::/bait:/bin/sh\n")
+    passwd = os.path.join(bundle.rootfs, "etc/passwd")
+    os.makedirs(os.path.dirname(passwd), exist_ok=True)
+    with open(passwd, "w") as file:
+        file.write("root:x:0:0::/home:/bin/sh\n")
+    os.symlink(bait, f"{passwd}-")
+    bundle.process["env"] = ["PATH=/bin"]
+    with exchanging(bundle, passwd, f"{passwd}-"):
+        homes = {bundle.run("/bin/sh", "-c", "echo $HOME").ok().stdout.strip() for _ in range(RACES)}
+    assert homes <= {"/home", "/root", "/"}
 
 
 def test_run_of_another_lock_directory(bundle: Bundle) -> None:

@@ -309,9 +309,10 @@ def test_a_console_socket_that_nobody_reads(bundle: Bundle, backlog: int) -> Non
 
 
 @pytest.mark.lxcri_only("1.1 has no time limit")
-def test_a_console_socket_that_is_stuck(bundle: Bundle) -> None:
+@pytest.mark.parametrize("option", ["--console-socket", "--pidfd-socket"])
+def test_a_socket_that_is_stuck(bundle: Bundle, option: str) -> None:
     """Its queue is full, and nobody takes anything from it: `create` gives up, and leaves nothing."""
-    bundle.process["terminal"] = True
+    bundle.process["terminal"] = option == "--console-socket"
     path = os.path.join(bundle.path, "console.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, contextlib.ExitStack() as others:
         listener.bind(path)
@@ -325,10 +326,10 @@ def test_a_console_socket_that_is_stuck(bundle: Bundle) -> None:
         bundle.write()
         configuration = bundle.file("configuration", '{"timeout": 0.5}')
         result = bundle.runtime.call(
-            "create", "--bundle", bundle.path, "--console-socket", path, container.id,
+            "create", "--bundle", bundle.path, option, path, container.id,
             options=("--config", configuration), timeout=20,
         )  # fmt: skip
-        result.refused("--console-socket", "nobody took the connection within 0.5 seconds")
+        result.refused(option, "nobody took the connection within 0.5 seconds")
     assert bundle.runtime.containers() == []
 
 

@@ -21,6 +21,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -57,6 +58,9 @@ WORD = 8
 """Bytes of a chunk's number on its way to a shard."""
 CHUNK = 25
 """Points of one verb that a shard tries in a row, and that a container may serve for."""
+
+OUR_TRACEBACK = re.compile(r'Traceback[^\0]*File "[^"]*/lxc(ri|ffi)/[^"]*", line \d+, in (?!<module>)')
+"""With a function of ours; where the interpreter cannot start, or import our first module, there is no better word."""
 
 NEVER_FAIL = frozenset(
     "exit exit_group rt_sigreturn rt_sigaction rt_sigprocmask sigaltstack arch_prctl set_tid_address set_robust_list"
@@ -224,9 +228,8 @@ class Laboratory:
             return outcome
         with open(self._report) as file:
             outcome.reached = file.read().startswith("hit")
-        message = outcome.message
-        if "Traceback" in message and "in <module>" not in message:  # of an import of ours there is no better word
-            outcome.problems.append(f"a traceback: {message}")
+        if OUR_TRACEBACK.search(outcome.message):
+            outcome.problems.append("a traceback")
         self._judge(outcome, container)
         if outcome.problems:
             self._mend()
