@@ -504,21 +504,26 @@ def all_entries(root: str) -> Iterator[str]:
         yield name
 
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
 def boot_id() -> str:
-    """Which boot of the machine this is (random(4)); "" where the kernel does not tell."""
+    """Which boot of the machine this is (random(4)); "" where the kernel does not tell. Raises Error."""
     try:
-        fd = posix.open("/proc/sys/kernel/random/boot_id", posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
+        fd = posix.open(BOOT_ID, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return posix.read(fd, 64).decode().strip()
+        finally:
+            posix.close(fd)
+    except FileNotFoundError:
         return ""
-    try:
-        return posix.read(fd, 64).decode().strip()
-    finally:
-        posix.close(fd)
+    except OSError as e:
+        raise Error(f"{BOOT_ID}: {reason(e)}") from e
 
 
 def is_of_this_boot(state: State) -> bool:
     """Whether the machine was not started anew since: if it was, no process, cgroup or mount is the container's."""
-    return not state.boot_id or state.boot_id == boot_id()
+    return not state.boot_id or boot_id() in ("", state.boot_id)
 
 
 def process_start_time(pid: int) -> int | None:

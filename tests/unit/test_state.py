@@ -470,6 +470,25 @@ def test_a_proc_that_hides_init_is_an_error_and_not_a_stopped_container(
         open_init(container.state)
 
 
+@pytest.mark.parametrize("call", ["open", "read"])
+def test_a_boot_that_cannot_be_read_is_an_error_and_not_another_boot(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    container = fake()
+    container.state.boot_id = module.boot_id()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EPERM, "operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"posix.{call}", fail)
+        with pytest.raises(Error, match="boot_id: operation not permitted"):
+            module.is_of_this_boot(container.state)
+    assert module.is_of_this_boot(container.state)
+    monkeypatch.setattr(module, "BOOT_ID", "/proc/no/such/file")  # of a machine whose kernel does not tell
+    assert module.is_of_this_boot(container.state)
+
+
 # -- status
 
 
