@@ -14,10 +14,13 @@ from .log import one_line, write_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import NoReturn
 
     from .cli.commands import Values
     from .log import Log
+else:
+    import _signal  # not `signal`, which imports enum
 
 INTERRUPTED = 128 + 2
 
@@ -28,6 +31,8 @@ def main() -> NoReturn:
     # Where it is installed, msgspec takes from it what typing has as well; it costs more than half of msgspec's import.
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]
     open_standard_descriptors()
+    # With it ignored, which a caller may leave us, nobody can wait for a child.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:

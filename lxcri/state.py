@@ -255,8 +255,10 @@ class Entry:
         Open the directory of a container; raises Error if there is none.
 
         Nor may it be another user's: what is in it tells us whom to kill, what to remove, and which hooks to run.
+        Nor may /proc be another pid namespace's: whom it calls by the pids there, those here are not.
         """
         validate_id(id)
+        check_proc()
         path = f"{root}/{id}"
         try:
             entry = cls(root, id, posix.open(path, _OPEN_DIRECTORY))
@@ -524,6 +526,16 @@ def boot_id() -> str:
 def is_of_this_boot(state: State) -> bool:
     """Whether the machine was not started anew since: if it was, no process, cgroup or mount is the container's."""
     return not state.boot_id or boot_id() in ("", state.boot_id)
+
+
+def check_proc() -> None:
+    """Raise Error if /proc does not tell of the processes that this one sees."""
+    try:
+        if posix.readlink("/proc/self") == str(posix.getpid()):
+            return
+    except OSError as e:
+        raise Error(f"/proc: {reason(e)}") from e
+    raise Error("/proc: not that of the runtime's pid namespace")
 
 
 def process_start_time(pid: int) -> int | None:

@@ -41,6 +41,8 @@ SHOWN = {
 """Only who owns that namespace may mount them (user_namespaces(7)); others get the host's by a bind mount."""
 
 NOTIFY_PLACE = "/run/notify"
+NOTIFY_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC
+"""The socket there can be sent to all the same, and no container fills the host's /run."""
 
 WITHOUT_HOST_PATHS = ("bpf", "cgroup", "cgroup2", "devpts", "mqueue", "proc", "ramfs", "securityfs", "sysfs", "tmpfs")
 """File systems whose source and options are no paths. Others are mounted before the pivot, among the host's paths."""
@@ -119,7 +121,7 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         covered.add(destination)
         _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options, by_liblxc)
     if request.notify:
-        tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}")
+        tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}", set=NOTIFY_ATTRIBUTES)
         builder.add("mounts", "move", tree.subject, builder.tree(tree), NOTIFY_PLACE)
     return proc_directory
 

@@ -30,7 +30,7 @@ def run(ctx: Context, *, id: str, signal: str, all: bool) -> int:
     """
     with Entry.open(ctx.root, id) as entry:
         state = entry.load()
-        number = signal_number(signal)
+        number = signal_number(signal or "SIGTERM")  # a script's unset variable is no signal, as with runc
         if state is None or state.pid == 0:
             raise Error("container not running: it is being created")
         if all and state.cgroup:

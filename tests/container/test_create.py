@@ -208,6 +208,13 @@ def test_odd_standard_descriptors(bundle: Bundle) -> None:
         assert [target for target in targets if not target.endswith("/null")] == []
 
 
+def test_proc_of_another_pid_namespace_is_refused(bundle: Bundle) -> None:
+    """The pids in it are those of others: what is recorded there would be what `delete --force` kills."""
+    unshare = ("/usr/bin/unshare", "--pid", "--fork", "--kill-child")
+    bundle.run("/bin/true", wrapper=unshare).refused(where="/proc: not that of the runtime's pid namespace")
+    bundle.run("/bin/true", wrapper=(*unshare, "--mount-proc")).ok()
+
+
 def test_two_bundles_with_one_id_at_different_roots(new_bundle: Callable[[], Bundle]) -> None:
     """--root is a world of its own."""
     bundle = new_bundle()

@@ -30,10 +30,11 @@ def test_signal_by_name_or_number(bundle: Bundle, name: str) -> None:
     container.wait_output("got-USR1")
 
 
-def test_default_is_term(bundle: Bundle) -> None:
-    """Without a signal."""
+@pytest.mark.parametrize("arguments", [(), ("",)])
+def test_default_is_term(bundle: Bundle, arguments: tuple[str, ...]) -> None:
+    """Without a signal, or with an empty one."""
     container = trapping(bundle, "TERM")
-    container.kill().ok()
+    container.kill(*arguments).ok()
     container.wait_output("got-TERM")
 
 

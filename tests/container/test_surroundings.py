@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,11 @@ def blocked_signals() -> Iterator[dict[str, Any]]:
 
 
 SHELL = ("/bin/sh", "-c")
+IGNORE = """import os, signal, sys
+for name in "HUP INT QUIT PIPE TERM USR1 CHLD".split():
+    signal.signal(signal.Signals["SIG" + name], signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])"""
+"""Not a shell's trap: that keeps CHLD."""
 
 SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[dict[str, Any]]]] = {
     "no environment": lambda: contextlib.nullcontext({"env": {}}),
@@ -48,9 +54,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[dict[str, Any]]]] = 
     ),
     "descriptors": inherited_descriptors,
     "blocked signals": blocked_signals,
-    "ignored signals": lambda: contextlib.nullcontext(
-        {"wrapper": [*SHELL, "trap '' HUP INT QUIT PIPE TERM USR1 CHLD; exec \"$@\"", "sh"]}
-    ),
+    "ignored signals": lambda: contextlib.nullcontext({"wrapper": [sys.executable, "-c", IGNORE]}),
     "no input": lambda: contextlib.nullcontext({"wrapper": [*SHELL, 'exec "$@" <&-', "sh"]}),
     "an odd umask and directory": lambda: contextlib.nullcontext(
         {"wrapper": [*SHELL, 'umask 0777; exec "$@"', "sh"], "cwd": "/proc/self"}

@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from oci import process
+from oci import mountinfo, process
 from oci.runtime import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -85,6 +85,17 @@ def test_socket_is_the_containers_own(bundle: Bundle, listener: Listener) -> Non
     name, what = container.output().split()[:2]
     assert name.startswith("/run/notify/")
     assert what == "socket"
+
+
+def test_container_cannot_write_beside_its_socket(bundle: Bundle, listener: Listener) -> None:
+    """The directory is one of the host's /run, which has no room to give away."""
+    container = bundle.shell("touch /run/notify/x; /bin/probe notify READY=1; exec sleep 100")
+    container.create(env=listener.environment)
+    bundle.runtime.call("start", container.id, env=listener.environment).ok()
+    assert "READY=1" in listener.lines("READY=")
+    assert container.errors() == "touch: /run/notify/x: Read-only file system\n"
+    options = mountinfo.at(container.proc("mountinfo"), "/run/notify").options
+    assert {"ro", "nosuid", "nodev", "noexec"} <= options
 
 
 def test_no_socket_no_variable(bundle: Bundle) -> None:

@@ -307,7 +307,7 @@ def test_mounts_before_the_pivot() -> None:
 
 def test_notify_socket() -> None:
     """Its directory is mounted after all else."""
-    assert change({}, notify=True)["trees"] == [Tree("NOTIFY_SOCKET", "/run/lxcri/c1/notify")]
+    assert change({}, notify=True)["trees"] == [Tree("NOTIFY_SOCKET", "/run/lxcri/c1/notify", set=0xF)]
     found = change(mount("/x", "bind", source="/y"), given={"notify": True}, base=mounts())
     assert found["mounts"][-1] == ("move", "NOTIFY_SOCKET", (5, "/run/notify"))
 
