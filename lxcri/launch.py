@@ -6,11 +6,9 @@ import _socket
 import os
 
 from . import program, timeline
-from .cgroup.fs import Cgroup
 from .channel import CONTINUE, HELLO, HOOK, PLACED, READY, SAVED, ClosedError
 from .compile.namespaces import TYPES
 from .errors import Error, reason
-from .hooks import run_outside
 from .procfs import parent_pid
 from .sealed import sealed_memory
 from .starter import KILLED, Orders
@@ -20,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
+    from .cgroup.fs import Cgroup
     from .cgroup.layout import Layout
     from .cgroup.systemd import Systemd
     from .cgroup.unit import Unit
@@ -67,13 +66,16 @@ class Launch:
     A container in the making: what has to be undone if it comes to nothing.
 
     Used as: begin(); start(), which returns once the container stands; then commit(), or, at any time, abort().
+
+    state: is given to start()
     """
 
-    def __init__(self, ctx: Context, plan: Plan, entry: Entry, state: State, layout: Layout, starter: Starter) -> None:
+    state: State
+
+    def __init__(self, ctx: Context, plan: Plan, entry: Entry, layout: Layout, starter: Starter) -> None:
         self.ctx = ctx
         self.plan = plan
         self.entry = entry
-        self.state = state
         self.layout = layout
         self.cgroup: Cgroup | None = None
         self.resctrl: Group | None = None
@@ -96,8 +98,9 @@ class Launch:
         self._limits = self._make_room()
         self._starter.order(Orders.of_plan(self.plan, private=self.ctx.outside is None), joins)
 
-    def start(self, console: _socket.socket | None) -> None:
+    def start(self, state: State, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
+        self.state = state
         from .cgroup.fs import Cgroup
         from .sources import take_trees
 
@@ -125,7 +128,7 @@ class Launch:
             self._channel.raise_reported()
             raise self._starter.failure(met=self.pidfd >= 0) from None
         timeline.mark("helper")
-        self._starter.kill()  # which takes as long as the next steps
+        self._starter.kill()  # which takes as long as the next steps, to commit()
         if self.plan.host.unit is not None:
             from .cgroup.unit import left_to_files
 
@@ -137,8 +140,6 @@ class Launch:
         if "devices" not in self.cgroup.dirs:
             self.cgroup.filter_devices(self.plan.host.device_filter)
         timeline.mark("limits")
-        self._starter.end()
-        timeline.mark("end of liblxc's process")
         self._close_fds()
         if self._limits:
             self._restore_limits(*self._limits)
@@ -146,6 +147,9 @@ class Launch:
     def commit(self) -> None:
         """Save the state: from now on the container exists. Then let init wait for `start` without us."""
         self.entry.save(self.state)
+        timeline.mark("state")
+        self._starter.end()
+        timeline.mark("end of liblxc's process")
         try:
             self._channel.send(SAVED)
         except ClosedError:
@@ -220,6 +224,8 @@ class Launch:
 
     def _intended_cgroup(self, path: str) -> Cgroup:
         """What of the cgroup will be made, if nobody makes a part of it meanwhile; the rest may be of others."""
+        from .cgroup.fs import Cgroup
+
         dirs = self.layout.directories(path, self.state.id)
         missing = {name: path for name, path in dirs.items() if not os.path.lexists(path)}
         return Cgroup(missing, list(missing.values()))
@@ -405,6 +411,8 @@ class Launch:
         move_devices(self.plan.host.net_devices, self._keep(_open(f"/proc/{self.state.pid}/ns/net")))
 
     def _run_hooks(self) -> None:
+        from .hooks import run_outside
+
         state = oci_state_json(self.state, "creating", self.state.pid)
         for subject, hook in self.plan.host.runtime_hooks:
             # prestart hooks ran after create once, and still get to read so

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 import posix
-import select
 
 from .errors import Error, reason
 
@@ -60,6 +59,8 @@ class Notification:
 
     def forward(self, pid: int, pidfd: int) -> None:
         """Wait until the container is ready, or has ended, and tell the caller that it is, and its pid."""
+        import select
+
         poll = select.poll()
         poll.register(self._socket.fileno(), select.POLLIN)
         poll.register(pidfd, select.POLLIN)

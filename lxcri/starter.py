@@ -11,11 +11,8 @@ import _socket
 import os
 import posix
 
-from .cgroup.fs import warm
-from .cgroup.layout import detect
 from .channel import Channel
 from .errors import Error, reason
-from .sealed import open_helper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +39,10 @@ PATH_WITHOUT_PROGRAMS = "/nonexistent"
 MSG_CMSG_CLOEXEC = 0x40000000
 JOINS_MAX = 16
 """More than there are types of namespaces."""
+LENGTH = 8
+"""Bytes of the length of the orders, which they begin with."""
+GO = b"G"
+"""What follows the orders once the runtime can end what the starter starts, which is not before it has got them."""
 
 
 class Orders:
@@ -140,16 +141,14 @@ class Starter:
     The process, as the runtime sees it. It ends with the runtime, and when it gets no orders.
 
     channel: between the runtime and the helper; the starter reports its own failures there
-    helper: a descriptor of lxcri-init
     log: a descriptor of liblxc's log
     user_namespace: inode of the one that it is in
     """
 
-    __slots__ = ("_entry", "_id", "_orders", "channel", "helper", "log", "pid", "user_namespace")
+    __slots__ = ("_entry", "_id", "_orders", "channel", "log", "pid", "user_namespace")
 
     channel: Channel
     log: int
-    helper: int
 
     def __init__(self, id: str, entry: Entry) -> None:
         """Fork it, for the container of this id; it does not keep the state directory."""
@@ -164,10 +163,9 @@ class Starter:
         except OSError:
             self.channel.close()
             raise
-        self.log = self.helper = self.pid = -1
+        self.log = self.pid = -1
         try:
             self.log = posix.memfd_create("liblxc.log", posix.MFD_CLOEXEC)
-            self.helper = open_helper()
             self.user_namespace = own_user_namespace()
             runtime = posix.getpid()
             self.pid = posix.fork()
@@ -190,19 +188,19 @@ class Starter:
         """Have it start the container, with these descriptors of the namespaces to join."""
         from sys import byteorder
 
-        from . import linux
-
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # if it is killed, what it has started becomes ours to end
-        data = memoryview(orders.encode())
+        encoded = orders.encode()
+        data = memoryview(len(encoded).to_bytes(LENGTH, byteorder) + encoded)
         control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, b"".join([fd.to_bytes(4, byteorder) for fd in joins]))]
         try:
             sent = self._orders.sendmsg([data], control if joins else [])
             self._orders.sendall(data[sent:])
+            from . import linux
+
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # if it is killed, what it has started becomes ours to end
+            self._orders.sendall(GO)
         except ConnectionError:
             pass  # it has ended, and told why on the channel
         self._orders.close()
-        posix.close(self.helper)
-        self.helper = -1
 
     def kill_children(self) -> None:
         """
@@ -240,10 +238,9 @@ class Starter:
         self.end()
         self._orders.close()
         self.channel.close()
-        for fd in (self.helper, self.log):
-            if fd >= 0:
-                posix.close(fd)
-        self.helper = self.log = -1
+        if self.log >= 0:
+            posix.close(self.log)
+        self.log = -1
 
     def failure(self, *, met: bool) -> Error:
         """
@@ -291,11 +288,17 @@ class Starter:
         control = self.channel.inner.fileno()
         linux.close_range(3, 0xFFFFFFFF, linux.CLOSE_RANGE_CLOEXEC)
         posix.set_inheritable(control, True)
-        posix.set_inheritable(self.helper, True)
+        from .sealed import open_helper
+
+        helper = open_helper()
+        posix.set_inheritable(helper, True)
         # liblxc changes owner and mode of what is on 0 to 2 before it executes init: never the caller's own.
         nothing = posix.memfd_create("stdio", posix.MFD_CLOEXEC)
         for fd in range(3):
             posix.dup2(nothing, fd)
+        from .cgroup.fs import warm
+        from .cgroup.layout import detect
+
         warm(detect())
         linux.clearenv()
         os.environ.clear()
@@ -308,7 +311,7 @@ class Starter:
         if covered:
             linux.mount("none", CGROUP_ROOT, "tmpfs", linux.MS_RDONLY, COVER)
         container = self._new_container(CGROUP_ROOT if covered else "/")
-        self._start(container, _receive(orders), covered=covered)
+        self._start(container, helper, orders, covered=covered)
 
     def _new_container(self, lxcpath: str) -> Handle:
         """A container object of liblxc; the directory for a lock that it makes below /run comes to nothing."""
@@ -324,11 +327,11 @@ class Starter:
         container.clear_config()
         return container
 
-    def _start(self, container: Handle, received: tuple[Orders, list[int]], *, covered: bool) -> None:
+    def _start(self, container: Handle, helper: int, connection: _socket.socket, *, covered: bool) -> None:
         from . import linux
         from .procfs import write_text
 
-        orders, fds = received
+        orders, fds = _receive(connection)
         rootfs = orders.rootfs
         if covered and orders.user_namespace:
             rootfs = _reachable(rootfs)
@@ -349,7 +352,7 @@ class Starter:
             container.set_config_item(key, text)
         control = self.channel.inner.fileno()
         if orders.pre_pivot:
-            hook = f"/proc/self/fd/{self.helper} hook {control} {_quote(rootfs)}"
+            hook = f"/proc/self/fd/{helper} hook {control} {_quote(rootfs)}"
             container.set_config_item("lxc.hook.version", "1")  # no arguments of liblxc's own
             container.set_config_item("lxc.hook.mount", hook)
         container.want_daemonize(False)
@@ -357,8 +360,10 @@ class Starter:
         # As an ordinary user liblxc could not read its own /proc, nor its child's.
         if orders.private and posix.geteuid() == 0:
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        if not connection.recv(len(GO)):
+            return
         mode = "init-hooked" if orders.pre_pivot else "init"
-        container.start([f"/{orders.proc_directory}/self/fd/{self.helper}", mode, str(control)])
+        container.start([f"/{orders.proc_directory}/self/fd/{helper}", mode, str(control)])
 
 
 COVER = "mode=755,size=4k"
@@ -388,19 +393,21 @@ def _receive(orders: _socket.socket) -> tuple[Orders, list[int]]:
     from sys import byteorder
 
     size = _socket.CMSG_SPACE(4 * JOINS_MAX)
-    data, control, _, _ = orders.recvmsg(1 << 16, size, MSG_CMSG_CLOEXEC)
+    length, control, _, _ = orders.recvmsg(LENGTH, size, MSG_CMSG_CLOEXEC)
     fds = [
         int.from_bytes(numbers[at : at + 4], byteorder)
         for level, kind, numbers in control
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
         for at in range(0, len(numbers) - 3, 4)
     ]
-    parts = [data]
-    while chunk := orders.recv(1 << 20):
-        parts.append(chunk)
-    if not data:
+    missing = int.from_bytes(length, byteorder)
+    data = b""
+    while missing and (chunk := orders.recv(missing)):
+        data += chunk
+        missing -= len(chunk)
+    if missing or not data:
         posix._exit(1)  # noqa: SLF001 (its documented name)
-    return Orders.decode(b"".join(parts)), fds
+    return Orders.decode(data), fds
 
 
 def _children_of(pid: int) -> list[int]:

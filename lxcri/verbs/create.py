@@ -120,14 +120,12 @@ def create(
     pidfd_socket: str | None,
 ) -> tuple[State, int]:
     """Create the container of this spec in its claimed directory; return its state and a pidfd of its init."""
-    import msgspec
-
     from ..compile import compile_plan
     from ..host import prepare_host
     from ..launch import Launch
 
     timeline.mark("bundle, import of the rest")
-    creator = owner()  # who may be another one in a moment
+    uid = os.getuid()  # which may be another one in a moment
     host = prepare_host(ctx, spec, request)
     starter.follow()
     timeline.mark("facts about the host")
@@ -135,9 +133,44 @@ def create(
     timeline.mark("compile")
     for warning in plan.warnings:
         ctx.log.warn(warning)
+    launch = Launch(ctx, plan, entry, host.layout, starter)
+    state = None
+    try:
+        launch.begin()
+        timeline.mark("orders to liblxc's process")
+        # What takes time and liblxc's process does not need comes from here on: it has started.
+        state = new_state(entry, spec, request, plan, owner(uid))
+        write_documents(entry, spec, plan)
+        timeline.mark("documents")
+        if request.notify:
+            os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
+        launch.start(state, console)
+        if pid_file:
+            write_pid_file(pid_file, state.pid)
+        if pidfd_socket:
+            send_pidfd(ctx, pidfd_socket, launch.pidfd)
+        launch.commit()
+    except BaseException as e:
+        try:
+            launch.abort()
+        except (Error, OSError) as left:
+            raise LeftoverError(f"{str(e) or 'interrupted'}; {left}") from e
+        if state and state.poststop and state.pid:  # there was a container, maybe hooks have set up something for it
+            from ..hooks import run_poststop
+
+            entry.hide()  # it is gone when they run
+            run_poststop(ctx, entry, state)
+        raise
+    return state, launch.pidfd
+
+
+def new_state(entry: Entry, spec: Spec, request: Request, plan: Plan, creator: str) -> State:
+    """The state of a container that has no process yet; its spec is annotated with where liblxc's items will be."""
+    import msgspec
+
     annotations = {name: text for name, text in spec.annotations.items() if name != CONFIG_FILE_ANNOTATION}
     spec.annotations = {**annotations, CONFIG_FILE_ANNOTATION: f"{entry.path}/config"}
-    state = State(
+    return State(
         id=request.id,
         oci_version=spec.oci_version,
         bundle=request.bundle,
@@ -154,33 +187,6 @@ def create(
         poststart=bool(spec.hooks and spec.hooks.poststart),
         poststop=bool(spec.hooks and spec.hooks.poststop),
     )
-    launch = Launch(ctx, plan, entry, state, host.layout, starter)
-    try:
-        launch.begin()
-        timeline.mark("orders to liblxc's process")
-        write_documents(entry, spec, plan)
-        timeline.mark("documents")
-        if request.notify:
-            os.mkdir(notify.DIRECTORY, 0o755, dir_fd=entry.fd)
-        launch.start(console)
-        if pid_file:
-            write_pid_file(pid_file, state.pid)
-        if pidfd_socket:
-            send_pidfd(ctx, pidfd_socket, launch.pidfd)
-        launch.commit()
-        timeline.mark("state")
-    except BaseException as e:
-        try:
-            launch.abort()
-        except (Error, OSError) as left:
-            raise LeftoverError(f"{str(e) or 'interrupted'}; {left}") from e
-        if state.poststop and state.pid:  # there was a container, and maybe hooks have set up something for it
-            from ..hooks import run_poststop
-
-            entry.hide()  # it is gone when they run
-            run_poststop(ctx, entry, state)
-        raise
-    return state, launch.pidfd
 
 
 class LeftoverError(Error):
@@ -204,14 +210,14 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
 
 
-def owner() -> str:
-    """Name of the user who creates the container, its number where it has none."""
+def owner(uid: int) -> str:
+    """Name of the user who creates the container, the number where there is none."""
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(uid)
 
 
 def check_preserved(count: int) -> None:

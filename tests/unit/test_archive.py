@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import lxcri
 from lxcri.archive import Archive, modules_of, write
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def package(tmp_path: Path) -> Path:
 
 def imported(package: Path) -> list[list[str]]:
     """Name, loader, file, path and value of each module."""
-    import lxcri
-
     own = os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))
     program = PROGRAM.format(packages=own, archive=str(package.parent / "archive"))
     program = program.replace("import pack", f"sys.path.append({str(package.parent)!r})\nimport pack", 1)
@@ -55,6 +54,36 @@ def test_modules_come_from_the_archive(package: Path) -> None:
         ["pack", "Archive", f"{package}/__init__.py", f"['{package}']", "1"],
         ["pack.part", "Archive", f"{package}/part/__init__.py", f"['{package}/part']", "2"],
         ["pack.part.leaf", "Archive", f"{package}/part/leaf.py", "None", "3"],
+    ]
+
+
+def test_another_package_runs_when_it_is_asked_for_something(tmp_path: Path) -> None:
+    """Which its import alone does not do; whoever has nothing to ask for does not wait for it."""
+    directory = tmp_path / "other"
+    directory.mkdir()
+    (directory / "__init__.py").write_text("import builtins\nbuiltins.ran.append(__name__)\nfrom . import leaf\n")
+    (directory / "leaf.py").write_text(
+        "import builtins\nbuiltins.ran.append(__name__)\n__all__ = ('VALUE',)\nVALUE = 3\n"
+    )
+    write(str(tmp_path / "archive"), (), modules_of("other", str(directory)))
+    program = f"""
+import builtins, sys
+sys.path.append({os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))!r})
+from lxcri.archive import Archive
+builtins.ran = []
+sys.meta_path.insert(0, Archive({str(tmp_path / "archive")!r}))
+import other
+print(builtins.ran)
+leaf = other.leaf
+print(builtins.ran)
+from other.leaf import *
+print(builtins.ran, VALUE, hasattr(leaf, "missing"), hasattr(other, "missing"), "__getattr__" in vars(leaf))
+"""
+    done = subprocess.run([sys.executable, "-IS", "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "[]",
+        "['other']",
+        "['other', 'other.leaf'] 3 False False False",
     ]
 
 
