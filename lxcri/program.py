@@ -145,7 +145,7 @@ def c_header() -> str:
     ]
     lines += [f"#define STAGE_{name.upper()} {i}" for i, name in enumerate(STAGES)]
     lines += [f"#define STAGES {len(STAGES)}", ""]
-    lines += [f"#define OP_{name.upper()} {code}" for name, code in CODES.items()]
+    lines += ["enum operation {", *(f"\tOP_{name.upper()}," for name in CODES), "};"]
     lines += [f"#define OPERATIONS {len(OPERATIONS)}", "", "static const char *const operation_names[OPERATIONS] = {"]
     lines += [f'\t"{name}",' for name, _ in OPERATIONS]
     lines += ["};", "", "static const char *const operation_arguments[OPERATIONS] = {"]

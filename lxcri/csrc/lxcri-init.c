@@ -23,7 +23,7 @@ static struct program program;
 
 static void run_instruction(const struct instruction *in)
 {
-	switch (in->operation) {
+	switch ((enum operation)in->operation) { /* without a default: the compiler names what is missing */
 	case OP_MOUNT:
 		op_mount(in, false);
 		break;

@@ -9,6 +9,7 @@ from ..cgroup.layout import detect
 from ..cgroup.update import update
 from ..errors import Error, reason
 from ..spec import CPU, BlockIO, IntelRdt, Memory, Pids, Resources, decode_resources
+from ..spec.base import U64_MAX
 from ..state import Entry, open_init
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 UNITS = {letter: 1024**power for power, letter in enumerate("kmgtp", 1)}
 
-U64_MAX = 2**64 - 1
 I64_MAX = 2**63 - 1
 DIGITS_MAX = 20
 

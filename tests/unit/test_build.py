@@ -266,6 +266,17 @@ def test_hosted_init_has_sanitizers(tmp_path: Path) -> None:
     assert check_program([str(init)], b"")[0] == 1
 
 
+def test_an_operation_without_code_does_not_compile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A row of lxcri.program.OPERATIONS without a case in lxcri-init would otherwise be one that does nothing."""
+    header = build_ffi.init_program_header().replace("\tOP_EXECUTE,\n", "\tOP_EXECUTE,\n\tOP_FORGOTTEN,\n")
+    monkeypatch.setattr(build_ffi, "init_program_header", lambda: header)
+    with pytest.raises(build_ffi.BuildError):
+        build_ffi.build_init(str(tmp_path / "lxcri-init"))
+    assert "OP_FORGOTTEN" in capfd.readouterr().err
+
+
 def test_init_for_another_machine_is_refused(tmp_path: Path) -> None:
     cc = script(tmp_path / "cc", "echo riscv64-linux-gnu")
     with pytest.raises(build_ffi.BuildError, match="makes programs for riscv64-linux-gnu"):

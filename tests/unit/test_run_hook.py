@@ -140,11 +140,11 @@ def test_bundle_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_timeout(tmp_path: Path) -> None:
-    """The hook is killed, and reaped."""
+    """The hook is killed, not before its time, and reaped."""
     started = time.monotonic()
     hook = Hook("/bin/sleep", args=["sleep", "60"], timeout=1)
     assert refusal(hook, tmp_path) == f"{SUBJECT}: timed out after 1 seconds"
-    assert 0.9 < time.monotonic() - started < 20
+    assert time.monotonic() - started > 0.9
 
 
 @pytest.mark.parametrize("timeout", [1, 2**31, 2**63, 2**64 - 1])
