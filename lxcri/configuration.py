@@ -11,6 +11,9 @@ from .context import TIMEOUT
 from .errors import Error, reason
 from .spec import Hooks, decode
 
+TIMEOUT_MAX = 1e9
+"""Seconds: 31 years. The kernel takes no more than fits in its own struct timeval (socket(7), SO_SNDTIMEO)."""
+
 
 class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """The file's properties; the switches of the same names on the command line have precedence.
@@ -27,7 +30,7 @@ class Configuration(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     cgroup_devices: bool = True
     seccomp: bool = True
     hooks: Hooks | None = None
-    timeout: Annotated[float, msgspec.Meta(gt=0)] = TIMEOUT
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=TIMEOUT_MAX)] = TIMEOUT
 
 
 def load_configuration(path: str) -> Configuration:

@@ -275,15 +275,28 @@ def send_pidfd(ctx: Context, path: str, pidfd: int) -> None:
 
 
 def write_pid_file(path: str, pid: int) -> None:
-    """Write the pid as the whole of a file, which never is there half written; raises Error."""
+    """Write the pid as the whole of a file, which never is there half written; raises Error, and then leaves none."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fd = _new_file(temporary)
         try:
             os.write(fd, str(pid).encode())
+            os.rename(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
         finally:
             os.close(fd)
-        os.rename(temporary, path)
     except OSError as e:
         raise Error(f"--pid-file {path}: {reason(e)}") from e
+
+
+def _new_file(path: str) -> int:
+    """A file that was not there: what has its name was left by a runtime that was killed, or is somebody's link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o644)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, 0o644)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from ..context import Context
 
+LONGEST_WAIT = 86400.0  # seconds; poll(2) takes milliseconds in an int, 24 days
+
 
 def run(ctx: Context, *, id: str, interval: float, stats: bool) -> int:
     """
@@ -61,7 +63,7 @@ def watch(ctx: Context, id: str, cgroup: Cgroup, memory: OutOfMemory, init: int,
         poll.register(memory.fd, memory.events)
     due = time.monotonic() + interval
     while True:
-        ready = dict(poll.poll(max(0.0, due - time.monotonic()) * 1000))
+        ready = dict(poll.poll(min(max(0.0, due - time.monotonic()), LONGEST_WAIT) * 1000))
         for _ in range(memory.count()):
             ctx.print(event("oom", id))
         if init in ready:

@@ -66,6 +66,32 @@ def test_pid_file_is_replaced_not_written_into(bundle: Bundle) -> None:
     assert not os.path.islink(container.pid_file)
 
 
+@pytest.mark.runc_differs("1.1 leaves its temporary file")
+def test_pid_file_that_cannot_be_put_in_its_place_leaves_nothing(bundle: Bundle) -> None:
+    """A directory has this name."""
+    place = bundle.directory("pids")
+    os.mkdir(f"{place}/pid")
+    bundle.write()
+    result = bundle.runtime.call(
+        "create", "--bundle", bundle.path, "--pid-file", f"{place}/pid", bundle.runtime.new_id()
+    )
+    result.refused("", where=f"--pid-file {place}/pid")
+    assert os.listdir(place) == ["pid"]
+
+
+@pytest.mark.runc_differs("1.1 refuses a file that it, or somebody else, has left there")
+def test_pid_file_is_not_written_into_what_has_its_temporary_name(bundle: Bundle) -> None:
+    """A runtime that was killed has left one; or it is a hard link to something else."""
+    victim = bundle.file("victim", "precious\n")
+    container = bundle.container("/bin/true")
+    directory, name = os.path.split(container.pid_file)
+    os.link(victim, f"{directory}/.{name}")
+    container.create()
+    with open(victim) as file:
+        assert file.read() == "precious\n"
+    assert not os.path.exists(f"{directory}/.{name}")
+
+
 def test_options_may_have_any_form(bundle: Bundle) -> None:
     """-b DIR, --bundle=DIR, in any order."""
     bundle.write()

@@ -127,10 +127,12 @@ def cgroups(*parents: str) -> Iterator[None]:
                 for name in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset of cgroup v1 is empty, and takes no process
                     if os.path.exists(f"{directory}/{name}"):
                         shutil.copyfile(f"{os.path.dirname(directory)}/{name}", f"{directory}/{name}")
-    yield
-    for directory in reversed(made):
-        with contextlib.suppress(FileNotFoundError):  # after a test that left something behind
-            os.rmdir(directory)
+    try:
+        yield
+    finally:
+        for directory in reversed(made):
+            with contextlib.suppress(FileNotFoundError):  # after a test that left something behind
+                os.rmdir(directory)
 
 
 def mounts_of(directory: str) -> list[str]:

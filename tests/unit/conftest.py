@@ -106,6 +106,21 @@ class FakeContainer:
             self._thread.join()
 
 
+def _directories(top: str) -> list[str]:
+    """A directory and all below it, the deepest last; none if it is not there."""
+    return [directory for directory, _, _ in os.walk(top)]
+
+
+@pytest.fixture(scope="module")
+def lock_directories() -> Iterator[None]:
+    """lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: none of them is left."""
+    before = _directories("/run/lxc")
+    yield
+    for directory in reversed(_directories("/run/lxc")):
+        if directory not in before and not os.listdir(directory):
+            os.rmdir(directory)
+
+
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
     """The context of a verb, with a state directory that does not exist yet."""

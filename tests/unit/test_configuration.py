@@ -52,6 +52,8 @@ def test_hooks(tmp_path: Path) -> None:
         ('{"seccmp": false}', "$: object contains unknown field `seccmp`"),
         ('{"hooks": {"prestart": [{}]}}', "$.hooks.prestart[0]: object missing required field `path`"),
         ('{"hooks": {"prestart": [{"path": "/a\\u0000"}]}}', "$.hooks.prestart[0].path: expected `str` without NUL"),
+        ('{"timeout": 0}', "$.timeout: expected `float` > 0.0"),
+        ('{"timeout": 1e30}', "$.timeout: expected `float` <= 1000000000.0"),
         ("[]", "$: expected `object`, got `array`"),
     ],
 )

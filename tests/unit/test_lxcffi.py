@@ -22,19 +22,7 @@ from lxcffi.ffi import ffi, lib
 PACKAGE = os.path.dirname(lxcffi.__file__)
 
 
-def directories(top: str) -> list[str]:
-    """A directory and all below it, the deepest last; none if it is not there."""
-    return [directory for directory, _, _ in os.walk(top)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def lock_directories() -> Iterator[None]:
-    """lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: none of them is left."""
-    before = directories("/run/lxc")
-    yield
-    for directory in reversed(directories("/run/lxc")):
-        if directory not in before and not os.listdir(directory):
-            os.rmdir(directory)
+pytestmark = pytest.mark.usefixtures("lock_directories")
 
 
 @pytest.fixture
