@@ -129,12 +129,29 @@ def modules_of(package: str, directory: str) -> "Iterable[tuple[str, str]]":
                 yield f"{prefix}.{name.removesuffix('.py')}", os.path.join(parent, name)
 
 
-def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple[str, str]]" = ()) -> None:
+def compiled(text: bytes, source: str) -> "CodeType":
     """
-    Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError.
+    The code of this text, which is that of the file source, without what only takes time to load.
 
-    Without docstrings, as with -OO: it takes time to load them, and nobody reads them.
+    That is docstrings, as with -OO, and the import of the module __future__: its statement is for the compiler.
     """
+    import __future__
+
+    import ast
+
+    tree = ast.parse(text, source)
+    flags = 0
+    for statement in list(tree.body):
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            tree.body.remove(statement)
+            for feature in statement.names:
+                flags |= getattr(__future__, feature.name).compiler_flag
+    code: "CodeType" = compile(tree, source, "exec", flags, dont_inherit=True, optimize=2)
+    return code
+
+
+def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple[str, str]]" = ()) -> None:
+    """Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError."""
     import os
 
     own = b""
@@ -144,7 +161,7 @@ def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple
     for module, source in [*modules, *rest]:
         with open(source, "rb") as file:
             status = os.fstat(file.fileno())
-            code = marshal.dumps(compile(file.read(), source, "exec", dont_inherit=True, optimize=2))
+            code = marshal.dumps(compiled(file.read(), source))
         if module == NAME:
             own = code
         is_package = os.path.basename(source) == "__init__.py"

@@ -20,7 +20,6 @@ SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
 
 PACKED = ("lxcri", "lxcffi")
-EVERY_MODULE_IMPORTS = ("__future__",)
 IMPORTED = """
 import sys
 before = set(sys.modules)
@@ -103,7 +102,6 @@ def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         [sys.executable, "-IS", "-c", IMPORTED, *package_paths()], check=True, capture_output=True, text=True
     )
     others = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
-    own.update((name, others.pop(name)) for name in EVERY_MODULE_IMPORTS if name in others)
     return list(own.items()), [(name, source) for name, source in others.items() if name not in own]
 
 

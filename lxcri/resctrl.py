@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posix
 
-from .cgroup.fs import read_text, write_text
+from .cgroup import read_text, write_text
 from .errors import Error, reason
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import time
 from errno import EBUSY, EINVAL, EMFILE, ENFILE, ENODEV, ENOENT, EOPNOTSUPP
 
 from ..errors import Error, reason
-from . import UNIFIED
+from . import UNIFIED, read_text, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,27 +39,6 @@ _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLO
 # The kernel refuses a value of one of these files if another's contradicts it: memory.limit_in_bytes above
 # memory.memsw.limit_in_bytes, a quota below cpu.cfs_burst_us, cpu.shares while cpu.idle is set.
 _MUTUALLY_BOUND = frozenset({"memory", "cpu", UNIFIED})
-
-
-def read_text(path: str, directory: int | None = None) -> str:
-    """A file of the kernel's; raises OSError."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=directory)
-    try:
-        data = b""
-        while chunk := posix.read(fd, 65536):
-            data += chunk
-    finally:
-        posix.close(fd)
-    return data.decode("utf-8", "surrogateescape")
-
-
-def write_text(path: str, value: str, directory: int | None = None) -> None:
-    """Write to a file of the kernel's with one write(2); raises OSError."""
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC, dir_fd=directory)
-    try:
-        posix.write(fd, value.encode("utf-8", "surrogateescape"))
-    finally:
-        posix.close(fd)
 
 
 def warm(layout: Layout) -> None:

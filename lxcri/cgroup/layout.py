@@ -5,8 +5,7 @@ from __future__ import annotations
 from posixpath import normpath
 
 from ..errors import Error, reason
-from . import UNIFIED
-from .fs import read_text
+from . import UNIFIED, read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

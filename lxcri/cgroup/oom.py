@@ -6,8 +6,7 @@ import os
 import select
 
 from ..errors import Error, reason
-from . import UNIFIED
-from .fs import write_text
+from . import UNIFIED, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import posix
 from errno import ENODEV, ENOENT
 
 from ..errors import Error, reason
-from . import UNIFIED
-from .fs import read_text
+from . import UNIFIED, read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import posix
 import time
 
 from ..errors import Error
-from . import UNIFIED
-from .fs import read_text
+from . import UNIFIED, read_text
 from .layout import Layout
 
 TYPE_CHECKING = False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..errors import Error, reason
-from . import UNIFIED
+from . import UNIFIED, read_text
 from .devices import essential_device_rules, expand, v1_changes
-from .fs import read_text
 from .resources import CPU_PERIOD, compile_resources, device_filter
 from .write import Write
 

@@ -20,9 +20,9 @@ from oci import cgroup, process
 from oci.device_rules import last_match, some_rules
 
 from lxcri import linux
-from lxcri.cgroup import UNIFIED, bpf
+from lxcri.cgroup import UNIFIED, bpf, read_text
 from lxcri.cgroup.devices import DeviceRule, essential_device_rules
-from lxcri.cgroup.fs import Cgroup, read_text
+from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.layout import Layout
 from lxcri.errors import Error
 

@@ -21,8 +21,8 @@ from oci import process
 from oci.cgroup import directory as cgroup_of
 
 from lxcri import spec
-from lxcri.cgroup import UNIFIED, fs
-from lxcri.cgroup.fs import Cgroup, read_text, warm, write_text
+from lxcri.cgroup import UNIFIED, fs, read_text, write_text
+from lxcri.cgroup.fs import Cgroup, warm
 from lxcri.cgroup.layout import Layout, detect
 from lxcri.cgroup.resources import compile_resources
 from lxcri.cgroup.write import Write
