@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..terminal import Terminal
 
 REFUSED = ("creating", "stopped")
+ID_MAX = 2**32 - 1
 
 
 def run(
@@ -188,6 +189,7 @@ RAISED = ("bounding", "effective", "permitted")
 
 def number(text: str, subject: str) -> int:
     """A user or group id; raises Error."""
-    if not (text.isascii() and text.isdigit() and int(text) < 2**32):
+    digits = text.lstrip("0") or text[:1]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(ID_MAX)) and int(digits) <= ID_MAX):
         raise Error(f'{subject}: "{text}" is not an id')
-    return int(text)
+    return int(digits)

@@ -12,7 +12,7 @@ from lxcri.channel import ClosedError
 from lxcri.errors import Error
 from lxcri.execution import Execution
 from lxcri.spec import Process
-from lxcri.verbs.exec import read_process
+from lxcri.verbs.exec import number, read_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +49,16 @@ def test_a_failure_that_crosses_what_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(execution, "_guide", guide)
     with pytest.raises(Error, match="this is why"):
         execution.start(Process(cwd="/"), None, None)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("1000", 1000), ("0001000", 1000), ("4294967295", 2**32 - 1)])
+def test_id(text: str, value: int) -> None:
+    assert number(text, "--user") == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1 ", "root", "\u0661", "4294967296", "1" * 5000])
+def test_no_id(text: str) -> None:
+    """Python converts no more than 4300 digits."""
+    with pytest.raises(Error) as error:
+        number(text, "--user")
+    assert str(error.value) == f'--user: "{text}" is not an id'
