@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,17 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from oci.bundle import Bundle
     from oci.machine import Machine
-
-
-def memory_cgroups() -> int:
-    """How many memory cgroups the kernel still holds, removed ones included; 0 if it does not say."""
-    if not os.path.exists("/proc/cgroups"):
-        return 0
-    with open("/proc/cgroups") as file:
-        for line in file:
-            if line.startswith("memory\t"):
-                return int(line.split()[2])
-    return 0
 
 
 @pytest.mark.slow
