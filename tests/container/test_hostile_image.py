@@ -210,6 +210,7 @@ def test_copied_up_directory_with_every_kind_of_file(bundle: Bundle) -> None:
     os.mknod(os.path.join(top, "device"), stat.S_IFCHR | 0o640, os.makedev(1, 0x123))
     with open(os.path.join(top, "n" * 255), "w") as file:
         file.write("content")
+    os.mkdir(os.path.join(top, os.fsdecode(b"\xff new\nline")))
     os.chown(os.path.join(top, "n" * 255), 7, 8)
     bundle.mount("/srv", "tmpfs", "tmpfs", ["tmpcopyup"])
     container = bundle.container("/bin/sleep", "100").up()
@@ -217,6 +218,7 @@ def test_copied_up_directory_with_every_kind_of_file(bundle: Bundle) -> None:
     assert len(os.readlink(container.path("/srv/long"))) == 4000
     assert stat.S_ISFIFO(os.lstat(container.path("/srv/pipe")).st_mode)
     assert os.lstat(container.path("/srv/directory")).st_mode == stat.S_IFDIR | 0o701
+    assert os.path.isdir(container.path("/srv/" + os.fsdecode(b"\xff new\nline")))
     status = os.lstat(container.path("/srv/" + "n" * 255))
     assert (status.st_size, status.st_uid, status.st_gid) == (7, 7, 8)
     if bundle.runtime.is_lxcri:

@@ -250,3 +250,30 @@ def test_ids_that_are_paths(bundle: Bundle, verb: str, identity: str | bytes) ->
     assert result.returncode != 0, str(result)
     assert "container id" in result.stderr, str(result)
     assert (sorted(os.listdir(bundle.runtime.work)), sorted(os.listdir(os.path.dirname(bundle.runtime.root)))) == before
+
+
+@pytest.mark.runc_differs("1.1 puts U+FFFD in their place", strict=False)
+@pytest.mark.parametrize("member", ["hostname", "args", "destination"])
+def test_bytes_that_are_not_utf_8(bundle: Bundle, member: str) -> None:
+    """JSON is UTF-8 (RFC 8259, section 8.1): refused, with the file's name."""
+    bundle.mount("/srv/X0", "tmpfs", "tmpfs")
+    bundle.process["args"] = ["/bin/echo", "X1"]
+    bundle.config["hostname"] = "X2"
+    place = {"destination": b"X0", "args": b"X1", "hostname": b"X2"}[member]
+    result = raw(bundle, json.dumps(bundle.config).encode().replace(place, b"\xff\xfe"))
+    assert not decided(result)
+    result.refused(where="config.json")
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\xc3", b"\xed\xb2\x80"])
+def test_bundles_whose_names_are_not_utf_8(bundle: Bundle, name: bytes) -> None:
+    """Names of files are bytes: the container runs, or it is said in one line why not."""
+    path = os.path.join(bundle.path, os.fsdecode(name))
+    os.mkdir(path)
+    os.rename(bundle.rootfs, os.path.join(path, "rootfs"))
+    bundle.process["args"] = ["/bin/echo", "here"]
+    with open(os.path.join(path, "config.json"), "w") as file:
+        json.dump(bundle.config, file)
+    result = bundle.runtime.call("run", "--bundle", path, bundle.runtime.new_id(), timeout=PATIENCE)
+    if decided(result):
+        assert result.stdout == "here\n"
