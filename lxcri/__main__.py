@@ -7,7 +7,7 @@ import posix
 import sys
 
 from .cli import fast
-from .cli.commands import COMMANDS, UsageError
+from .cli.commands import UsageError
 from .context import Context, open_log
 from .errors import Error, reason
 from .log import one_line, write_error
@@ -55,6 +55,7 @@ def open_standard_descriptors() -> None:
 def run(words: list[str]) -> int:
     """Run a command line, without the program's name; returns the exit status."""
     verb = ""
+    failure = 1
     log = None
     debug = False
     try:
@@ -67,6 +68,7 @@ def run(words: list[str]) -> int:
                 return outcome
             request = outcome
         verb = request.command.name
+        failure = request.command.failure
         debug = request.options["debug"]
         context = Context.from_options(verb, request.options)
         log = context.log
@@ -95,7 +97,7 @@ def run(words: list[str]) -> int:
         report(e, verb, log, debug)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return COMMANDS[verb].failure if verb in COMMANDS else 1
+    return failure
 
 
 def report(e: Exception, verb: str, log: Log | None, debug: bool) -> None:

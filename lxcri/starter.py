@@ -296,8 +296,7 @@ class Starter:
         nothing = posix.memfd_create("stdio", posix.MFD_CLOEXEC)
         for fd in range(3):
             posix.dup2(nothing, fd)
-        from .cgroup.fs import warm
-        from .cgroup.layout import detect
+        from .cgroup.layout import detect, warm
 
         warm(detect())
         linux.clearenv()

@@ -41,22 +41,6 @@ _DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLO
 _MUTUALLY_BOUND = frozenset({"memory", "cpu", UNIFIED})
 
 
-def warm(layout: Layout) -> None:
-    """
-    Move the calling process to where it is.
-
-    The first move after 50 ms without one waits 5 to 8 ms for an RCU grace period of the kernel, those that
-    follow do not. This one waits in the place of the container's; a thread can do it, and no cgroup should be
-    made meanwhile.
-    """
-    for directory in layout.own.values():
-        try:
-            write_text(directory + "/cgroup.procs", "0")
-        except OSError:
-            continue
-        return
-
-
 class Cgroup:
     """
     One container's cgroups.
@@ -440,7 +424,7 @@ class Cgroup:
         seconds.
         """
         made = set(self.made)
-        waiting = [path for path, _ in self._hierarchies() if path in made]
+        removed = waiting = [path for path, _ in self._hierarchies() if path in made]
         deadline = time.monotonic() + PATIENCE
         sleep = FIRST_SLEEP
         while waiting := [path for path in waiting if not _remove_tree(path)]:
@@ -449,7 +433,7 @@ class Cgroup:
             time.sleep(sleep)
             sleep = min(2 * sleep, LONGEST_SLEEP)
         if parents:
-            for path in reversed(self.made):
+            for path in reversed([path for path in self.made if path not in removed]):
                 try:
                     posix.rmdir(path)
                 except OSError:

@@ -1,7 +1,7 @@
 """
 The command line as click sees it: help, error texts and completion for people.
 
-It is made from lxcri.cli.commands and runs nothing: the outcome is a Request, or the exit status when the
+It is made from lxcri.cli.every and runs nothing: the outcome is a Request, or the exit status when the
 answer was printed already.
 """
 
@@ -15,7 +15,8 @@ from click.shell_completion import CompletionItem
 from .. import OCI_VERSION, __version__
 from ..context import state_root
 from ..state import all_entries
-from .commands import COMMANDS, DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, Command, Option, Request, UsageError
+from .commands import DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, Command, Option, Request, UsageError
+from .every import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .commands import COMMANDS, FLAG, GLOBAL_OPTIONS, HELP_WORDS, Request
+from .commands import FLAG, GLOBAL_OPTIONS, HELP_WORDS, LOOPED, Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ def parse(words: list[str]) -> Request | None:
     if scanned is None or not scanned[1]:
         return None
     options, (verb, *rest) = scanned
-    command = COMMANDS.get(verb)
+    command = LOOPED.get(verb)
+    if command is None:
+        from .every import COMMANDS
+
+        command = COMMANDS.get(verb)
     if command is None:
         return None
     if command.refused:

@@ -22,8 +22,8 @@ from oci.cgroup import directory as cgroup_of
 
 from lxcri import spec
 from lxcri.cgroup import UNIFIED, fs, read_text, write_text
-from lxcri.cgroup.fs import Cgroup, warm
-from lxcri.cgroup.layout import Layout, detect
+from lxcri.cgroup.fs import Cgroup
+from lxcri.cgroup.layout import Layout, detect, warm
 from lxcri.cgroup.resources import compile_resources
 from lxcri.cgroup.write import Write
 from lxcri.errors import Error

@@ -11,7 +11,8 @@ from typing import Any
 from oci.compiling import HYBRID, MINIMAL, Json, merged
 from oci.conformance import ROWS
 
-from lxcri.cli.commands import COMMANDS, FLAG, GLOBAL_OPTIONS
+from lxcri.cli.commands import FLAG, GLOBAL_OPTIONS
+from lxcri.cli.every import COMMANDS
 from lxcri.compile import Host, Request, compile_plan
 from lxcri.errors import Error
 from lxcri.plan import Instruction, Plan

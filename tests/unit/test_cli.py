@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from lxcri.cli import click_app, fast
-from lxcri.cli.commands import COMMANDS, DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, NUMBER, TRUTH, UsageError, duration
+from lxcri.cli.commands import DURATION, FLAG, GLOBAL_OPTIONS, HELP_WORDS, NUMBER, TRUTH, UsageError, duration
+from lxcri.cli.every import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
