@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from .cgroup import UNIFIED
-from .cgroup.layout import detect
+from .cgroup.fs import read_text as read_whole
+from .cgroup.layout import detect, mounts_below
 from .compile.capabilities import CAP_SYS_ADMIN
 from .compile.mounts import clean_path
 from .compile.namespaces import TYPES
@@ -109,6 +110,18 @@ def _owns(spec: Spec, kind: str) -> bool:
     return True
 
 
+def _writable(rootfs: str) -> tuple[str, ...]:
+    """Host.writable: what liblxc makes read-only, and was not."""
+    found = [
+        path for path, options in mounts_below(read_whole("/proc/self/mountinfo"), rootfs).items() if "rw" in options
+    ]
+    try:
+        readonly = os.statvfs(rootfs).f_flag & os.ST_RDONLY
+    except OSError:  # which is said when it is to be entered
+        readonly = 0
+    return tuple(found if readonly else ["/", *found])
+
+
 def prepare_host(ctx: Context, spec: Spec, request: Request) -> Host:
     """
     The Host for a new container.
@@ -160,5 +173,6 @@ def gather_host(
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),
         joined_ids=_joined_ids(spec),
+        writable=_writable(rootfs),
         empty_proc="" if has_proc else _free_directory(rootfs, destinations),
     )

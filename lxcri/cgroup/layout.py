@@ -126,24 +126,58 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[str, str, str, frozenset[st
             yield fstype, unescape(fields[3]), unescape(fields[4]), frozenset(options.split(","))
 
 
+def mounts_below(mountinfo: str, directory: str) -> dict[str, frozenset[str]]:
+    """The options of the mounts in sight below a directory, not of its own, by their paths in it."""
+    prefix = directory.rstrip("/") + "/"
+    start = " " + escape(prefix)
+    if start not in mountinfo:
+        return {}
+    found = {}
+    lines = [line.split(" ", 6) for line in mountinfo.splitlines()]
+    places = {mount_id: (parent, point) for mount_id, parent, _, _, point, _, _ in lines}
+    covered = set(places.values())
+    for mount_id, _, _, _, point, options, _ in lines:
+        inner = unescape(point).removeprefix(prefix)
+        if inner and len(inner) < len(unescape(point)) and _in_sight(mount_id, places, covered):
+            found[f"/{inner}"] = frozenset(options.split(","))
+    return found
+
+
 def _in_sight(mount_id: str, places: dict[str, tuple[str, str]], covered: set[tuple[str, str]]) -> bool:
-    """Whether neither this mount nor one that it lies in has another on top of it."""
+    """Whether nothing else is mounted on top of this mount, or of one that it lies in, or on the way between them."""
+    came_from = ""
     while mount_id in places:
         parent, point = places[mount_id]
-        if parent != mount_id and (mount_id, point) in covered:
-            return False
         if parent == mount_id:
             break
-        mount_id = parent
+        if (mount_id, point) in covered and point != came_from:
+            return False
+        top = len(places[parent][1]) if parent in places else 0
+        between = point.rpartition("/")[0]
+        while len(between) > top:
+            if (parent, between) in covered:
+                return False
+            between = between.rpartition("/")[0]
+        mount_id, came_from = parent, point
     return True
+
+
+ESCAPES = ("\\", "\\134"), (" ", "\\040"), ("\t", "\\011"), ("\n", "\\012")
+"""Characters, and what mountinfo has for them; that of the others' escapes is the first."""
 
 
 def unescape(path: str) -> str:
     """A path of mountinfo without the kernel's octal escapes of space, tab, line break and backslash."""
-    if "\\" not in path:
-        return path
-    for code, character in ("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"):
-        path = path.replace(code, character)
+    if "\\" in path:
+        for character, code in reversed(ESCAPES):
+            path = path.replace(code, character)
+    return path
+
+
+def escape(path: str) -> str:
+    """A path as mountinfo has it."""
+    for character, code in ESCAPES:
+        path = path.replace(character, code)
     return path
 
 

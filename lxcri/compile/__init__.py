@@ -44,7 +44,7 @@ def compile_plan(spec: Spec, request: Request, host: Host) -> Plan:
     builder.first_tree = FIXED_HANDLES + terminal + request.preserve_fds
     pre_pivot = hooks.needs_pre_pivot(spec.hooks) or mounts.needs_pre_pivot(spec.mounts)
 
-    rootfs = root.compile_root(builder, spec, request)
+    rootfs = root.compile_root(builder, spec, request, host, pre_pivot=pre_pivot)
     uts_name = namespaces.compile_namespaces(builder, spec, host)
     proc_directory = mounts.compile_mounts(builder, spec, request, host, pre_pivot=pre_pivot)
     devices.compile_devices(builder, spec, host)

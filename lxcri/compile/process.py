@@ -76,8 +76,6 @@ def compile_process(
             raise Error(f"process.oomScoreAdj: {process.oom_score_adj} is not between -1000 and 1000")
         builder.item("lxc.proc.oom_score_adj", process.oom_score_adj)
     _check_user(spec, process, host)
-    if first:
-        builder.add("ready", "directory", f'process.cwd "{process.cwd}"', process.cwd)
     _compile_program(builder, process, request)
     _compile_rlimits(builder, process)
     umask = DEFAULT_UMASK if process.user.umask is None else process.user.umask

@@ -54,6 +54,7 @@ class Host(msgspec.Struct):
         owned: types of namespaces, among those that file systems show, where the one that the container joins or
             inherits belongs to the runtime's user namespace.
         joined_ids: uid_map and gid_map of the user namespace that the spec joins.
+        writable: of the image, "/", and below it those where something is mounted, whose mounts can be written.
         empty_proc: a directory of the image that can hold liblxc's proc where the spec mounts none; "" if none.
     """
 
@@ -66,4 +67,5 @@ class Host(msgspec.Struct):
     renamed: tuple[tuple[int, int], tuple[int, int]] | None = None
     owned: tuple[str, ...] = ALL_SHOWN
     joined_ids: tuple[str, str] = ("", "")
+    writable: tuple[str, ...] = ("/",)
     empty_proc: str = ""

@@ -5,7 +5,7 @@ from ..plan import Builder
 from ..spec import Spec
 from . import namespaces
 from .options import ATTR_RDONLY, MS_SLAVE, PROPAGATION
-from .request import Request
+from .request import Host, Request
 
 ITEMS = (
     # What liblxc would do of its own accord, and OCI does not ask for.
@@ -15,12 +15,13 @@ ITEMS = (
     ("lxc.tty.max", "0"),
     ("lxc.pty.max", "0"),
     ("lxc.console.path", "none"),
-    # An image is not to be changed: liblxc puts links in its /dev where it can. The helper makes it writable again.
+    # An image is not to be changed: liblxc puts links in its /dev where it can. This is for all mounts that are there;
+    # the helper makes writable again what was.
     ("lxc.rootfs.options", "ro"),
 )
 
 
-def compile_root(builder: Builder, spec: Spec, request: Request) -> str:
+def compile_root(builder: Builder, spec: Spec, request: Request, host: Host, *, pre_pivot: bool) -> str:
     """Items for the root file system; return its path."""
     if spec.root is None:
         raise Error("root: missing")
@@ -28,9 +29,12 @@ def compile_root(builder: Builder, spec: Spec, request: Request) -> str:
     builder.item("lxc.rootfs.mount", request.rootfs, "root.path")
     for key, value in ITEMS:
         builder.item(key, value)
-    _compile_propagation(builder, spec)
     builder.directories.append("dev")  # liblxc opens it, and fails where there is none
-    builder.add("mounts", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
+    for path in host.writable:
+        builder.add("mounts", "attributes", "root", path, 0, ATTR_RDONLY, 0)
+    if pre_pivot and "/" in host.writable:  # it was read-only again for what liblxc does in between
+        builder.add("root", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
+    _compile_propagation(builder, spec)
     return request.rootfs
 
 
@@ -104,6 +108,8 @@ def compile_paths(builder: Builder, spec: Spec) -> None:
     """What is done to the finished tree: sysctls before their directory is read-only, hidden paths."""
     assert spec.linux is not None
     assert spec.root is not None
+    assert spec.process is not None
+    builder.add("root", "directory", f'process.cwd "{spec.process.cwd}"', spec.process.cwd)
     compile_sysctl(builder, spec)
     for operation, name, paths in (
         ("readonly", "readonlyPaths", spec.linux.readonly_paths),

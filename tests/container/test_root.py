@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from oci import mountinfo
+from oci.machine import MS_BIND, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount, mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,50 @@ def test_root_readonly(bundle: Bundle) -> None:
     info = "\n".join(line for line in out.splitlines() if " - " in line)
     assert "ro" in mountinfo.at(info, "/").options
     assert "rw" in mountinfo.at(info, "/dev").options
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_root_on_a_read_only_mount_stays_so(bundle: Bundle, hooked: bool) -> None:
+    """Whoever has mounted it may not want it written, whatever root.readonly says."""
+    if hooked:
+        bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
+    with mounted(bundle.rootfs, bundle.rootfs, flags=MS_BIND):
+        mount("none", bundle.rootfs, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
+        assert bundle.sh("touch /new 2>&1; touch /dev/new && echo new").splitlines() == [
+            "touch: /new: Read-only file system",
+            "new",
+        ]
+    assert not os.path.exists(os.path.join(bundle.rootfs, "new"))
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_mounts_of_the_host_in_the_root_keep_their_flags(bundle: Bundle, hooked: bool) -> None:
+    """They come along: what can be written there can be written in the container, and nothing else."""
+    if hooked:
+        bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
+    directories = [os.path.join(bundle.rootfs, name) for name in ("srv", "home")]
+    with mounted("tmpfs", directories[0], "tmpfs", MS_NOSUID), mounted("tmpfs", directories[1], "tmpfs", MS_RDONLY):
+        inner = os.path.join(directories[0], "in\\n er")
+        os.mkdir(inner)
+        with mounted("tmpfs", inner, "tmpfs"):
+            out = bundle.sh("touch /new /srv/new '/srv/in\\n er/new'; touch /home/new 2>&1; cat /proc/self/mountinfo")
+    assert out.startswith("touch: /home/new: Read-only file system\n")
+    info = out.split("\n", 1)[1]
+    assert {"rw", "nosuid"} <= mountinfo.at(info, "/srv").options
+
+
+def test_root_readonly_leaves_mounts_of_the_host_writable(bundle: Bundle) -> None:
+    """It is for the root's own mount."""
+    bundle.config["root"]["readonly"] = True
+    with mounted("tmpfs", os.path.join(bundle.rootfs, "srv"), "tmpfs"):
+        assert bundle.sh("touch /new 2>&1; touch /srv/new") == "touch: /new: Read-only file system\n"
+
+
+def test_root_readonly_still_gets_its_working_directory(bundle: Bundle) -> None:
+    """A missing one is made, as with a root that can be written."""
+    bundle.config["root"]["readonly"] = True
+    bundle.process["cwd"] = "/new/deep"
+    assert bundle.sh("pwd; touch /new/x 2>&1 || true") == "/new/deep\ntouch: /new/x: Read-only file system\n"
 
 
 def test_root_readonly_still_gets_its_mount_points(bundle: Bundle) -> None:

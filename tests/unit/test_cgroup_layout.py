@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lxcri.cgroup import UNIFIED
-from lxcri.cgroup.layout import HierarchyMount, Layout, container_mounts
+from lxcri.cgroup.layout import HierarchyMount, Layout, container_mounts, mounts_below
 from lxcri.errors import Error
 
 V1_MOUNTS = """\
@@ -75,6 +75,36 @@ def test_escaped_characters_of_a_mount_point_are_read() -> None:
     mounts = r"31 22 0:28 / /a\040b\134c\011d\012e rw - cgroup2 none rw"
     assert Layout.parse(mounts, V2_OWN).unified == "/a b\\c\td\ne"
     assert Layout.parse(r"31 22 0:28 / /a\134040 rw - cgroup2 none rw", V2_OWN).unified == r"/a\040"
+
+
+def test_a_mount_on_another_at_the_same_place() -> None:
+    """The one on top is in sight, the one below it is not."""
+    below = "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 none rw"
+    above = "31 30 0:27 /sub /sys/fs/cgroup rw - cgroup2 none rw"
+    assert Layout.parse(f"{below}\n{above}", "0::/sub/x\n").own == {UNIFIED: "/sys/fs/cgroup/x"}
+    assert Layout.parse(f"{below}\n31 30 0:40 / /sys/fs/cgroup rw - tmpfs none rw", "0::/x\n").mode == "none"
+
+
+def test_mounts_below_a_directory() -> None:
+    """Not its own, not those of others whose names begin alike, not those that others cover."""
+    info = "\n".join(
+        f"{number} {parent} 0:{number} / {point} {options} shared:1 - tmpfs none rw"
+        for number, parent, point, options in (
+            (1, 1, "/", "rw"),
+            (2, 1, r"/a\040b", "rw"),
+            (3, 2, r"/a\040b/x", "ro,nosuid"),
+            (4, 2, r"/a\040b/y\012", "rw"),
+            (5, 4, r"/a\040b/y\012/covered", "rw"),
+            (6, 4, r"/a\040b/y\012", "ro"),
+            (7, 1, r"/a\040bc", "rw"),
+            (8, 2, r"/a\040b/d/e", "rw"),
+            (9, 2, r"/a\040b/d", "rw"),
+        )
+    )
+    found = {"/x": frozenset({"ro", "nosuid"}), "/y\n": frozenset({"ro"}), "/d": frozenset({"rw"})}
+    assert mounts_below(info, "/a b") == found
+    assert mounts_below(info, "/a") == {}
+    assert mounts_below(info, "/").keys() == {"/a b", "/a b/x", "/a b/y\n", "/a b/d", "/a bc"}
 
 
 def test_an_option_is_no_controller() -> None:

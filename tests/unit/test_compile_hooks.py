@@ -6,7 +6,10 @@ import pytest
 from oci.compiling import Json, change, refusal
 
 from lxcri.compile.hooks import KINDS, hooks_of, merge_hooks, needs_pre_pivot
+from lxcri.compile.options import ATTR_RDONLY
 from lxcri.spec import Hook, Hooks
+
+WRITABLE = ("attributes", "root", ("/", 0, ATTR_RDONLY, 0))
 
 
 def hooks(kind: str, *found: Json) -> Json:
@@ -22,6 +25,7 @@ def test_hooks_of_the_runtimes_namespace(kind: str) -> None:
             (f'hooks.{kind}[0] "/a"', Hook("/a", args=["a", "b"], env=["A=1"], timeout=9)),
             (f'hooks.{kind}[1] "/b"', Hook("/b")),
         ],
+        "root": [WRITABLE],
         "pre_pivot": True,
     }
 
@@ -37,6 +41,7 @@ def test_create_container_hooks() -> None:
     found = change(hooks("createContainer", {"path": "/a", "args": ["a", ""], "env": ["A=", "B=x=y"], "timeout": 9}))
     assert found == {
         "create_container": [("hook", 'hooks.createContainer[0] "/a"', ("/a", ["a", ""], ["A=", "B=x=y"], 9000))],
+        "root": [WRITABLE],
         "pre_pivot": True,
     }
 

@@ -38,9 +38,11 @@ def test_program_of_every_container() -> None:
     program = compiled({}).program
     assert program["mounts"][0] == ("attributes", "root", ("/", 0, ATTR_RDONLY, 0))
     assert program["create_container"] == []
-    assert program["root"] == [("unshare_cgroup", "linux.namespaces", ())]
-    assert program["ready"] == [
+    assert program["root"] == [
+        ("unshare_cgroup", "linux.namespaces", ()),
         ("directory", 'process.cwd "/"', ("/",)),
+    ]
+    assert program["ready"] == [
         ("arguments", "process.args", (["sh"],)),
         ("environment", "process.env", ([],)),
         ("home", "process.user", (0,)),
@@ -96,11 +98,23 @@ def test_readonly_is_the_last_thing_done_to_the_tree() -> None:
     assert compiled(fragment).program["root"] == [
         ("unshare_cgroup", "linux.namespaces", ()),
         ("domainname", "domainname", ("d",)),
+        ("directory", 'process.cwd "/"', ("/",)),
         ("sysctl", 'linux.sysctl "net.core.somaxconn"', ("net/core/somaxconn", "9")),
         ("readonly", 'linux.readonlyPaths[0] "/b"', ("/b",)),
         ("mask", 'linux.maskedPaths[0] "/a"', ("/a",)),
         ("attributes", "root.readonly", ("/", ATTR_RDONLY, 0, 0)),
     ]
+
+
+def test_what_can_be_written() -> None:
+    """liblxc makes all mounts read-only that are there; with hooks lxcri-init does so again with the root's."""
+    found = compiled({}, writable=("/", "/a")).program
+    assert found["mounts"][:2] == [("attributes", "root", (path, 0, ATTR_RDONLY, 0)) for path in ("/", "/a")]
+    hooked = {"hooks": {"prestart": [{"path": "/h"}]}}
+    assert compiled(hooked).program["root"][0] == ("attributes", "root", ("/", 0, ATTR_RDONLY, 0))
+    for fragment in ({}, hooked):
+        program = compiled(fragment, writable=("/a",)).program
+        assert [i[2][0] for stage in ("mounts", "root") for i in program[stage] if i[1] == "root"] == ["/a"]
 
 
 def test_readonly_false() -> None:
