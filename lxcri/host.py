@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .cgroup import UNIFIED
-from .cgroup.fs import read_text as read_whole
+from .cgroup import UNIFIED, read_text as read_whole
 from .cgroup.layout import detect, mounts_below
 from .compile.capabilities import CAP_SYS_ADMIN
 from .compile.mounts import clean_path
