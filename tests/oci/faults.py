@@ -212,28 +212,31 @@ class Laboratory:
 
     def attempt(self, point: Point) -> Outcome:
         """Make this fault, and look at what is left."""
-        self._attempts += 1
         outcome = Outcome(point, False, -1, "")
         try:
-            container = self._prepare(point.verb)
-            error = FAULTS[point.fault]
+            self._attempt(outcome)
+        except (AssertionError, OSError) as e:
+            outcome.problems.append(f"it could not be tried, or judged: {e}")
+        if outcome.problems:
+            self._mend()
+        return outcome
+
+    def _attempt(self, outcome: Outcome) -> None:
+        self._attempts += 1
+        point = outcome.point
+        container = self._prepare(point.verb)
+        error = FAULTS[point.fault]
+        try:
             outcome.status, outcome.message = self._run(
                 point.verb, container, point.role, point.place, point.number, error
             )
         except subprocess.TimeoutExpired:
             outcome.problems.append("the verb hangs")
-        except AssertionError as e:  # of _prepare
-            outcome.problems.append(f"there is no container to try it on: {e}")
-            self._mend()
-            return outcome
         with open(self._report) as file:
             outcome.reached = file.read().startswith("hit")
         if OUR_TRACEBACK.search(outcome.message):
             outcome.problems.append("a traceback")
         self._judge(outcome, container)
-        if outcome.problems:
-            self._mend()
-        return outcome
 
     def _prepare(self, verb: str) -> Container:
         status = {"create": "", "start": "created"}.get(verb, "running")
@@ -365,6 +368,8 @@ class Laboratory:
 
     def _mend(self) -> None:
         """Have the next point judged by itself."""
+        self._patient = None
+        process.expected &= {self._bystander.pid}
         for pid in process.children():
             os.kill(pid, signal.SIGKILL)
             process.ended(pid, 2)
@@ -462,6 +467,8 @@ def work(options: argparse.Namespace, chunks: list[list[Point]], queue: int, fee
                 row[column] += counts
             if outcome.problems or options.verbose:
                 say(f"{point}: status {outcome.status} {outcome.message!r}: {outcome.problems}")
+        if not int(word) % 100:
+            say(f"part {word.decode().strip()} of {len(chunks)}")
     close(machine, laboratory)
     return rows
 
