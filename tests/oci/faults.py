@@ -60,7 +60,7 @@ CHUNK = 25
 """Points of one verb that a shard tries in a row, and that a container may serve for."""
 
 OUR_TRACEBACK = re.compile(r'Traceback[^\0]*File "[^"]*/lxc(ri|ffi)/(?!archive\.py)[^"]*", line \d+, in (?!<module>)')
-"""With a function of ours; where the interpreter cannot start, or our first module be imported, there is no better word."""
+"""With a function of ours; where the interpreter cannot start, nor import our first module, there is no better word."""
 
 NEVER_FAIL = frozenset(
     "exit exit_group rt_sigreturn rt_sigaction rt_sigprocmask sigaltstack arch_prctl set_tid_address set_robust_list"
