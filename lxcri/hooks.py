@@ -19,7 +19,8 @@ else:
     import _signal  # not `signal`, which imports enum
 
 HOOKS_FILE = "hooks.json"
-ALL_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]
+C_LIBRARYS_OWN = (32, 33)
+ALL_SIGNALS = [n for n in range(1, 65) if n not in (_signal.SIGKILL, _signal.SIGSTOP, *C_LIBRARYS_OWN)]
 """All that can have another disposition than the default one: Python ignores some of them."""
 LONGEST_WAIT = 0.25
 """Seconds. An interrupt that Python takes note of just before it waits is acted on only after that."""
@@ -47,7 +48,7 @@ def run_hook(subject: str, hook: Hook, state: bytes, directory: str) -> None:
                 ended = _wait(pid, hook.timeout)
             finally:
                 if not ended:
-                    os.kill(pid, 9)
+                    os.kill(pid, _signal.SIGKILL)
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)

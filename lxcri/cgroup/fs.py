@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     import _signal  # not `signal`, which imports enum
 
-SIGKILL = 9
+SIGKILL = _signal.SIGKILL
 
 PATIENCE = 10.0  # seconds to wait for processes to die, freeze, or leave a cgroup; on a busy machine that takes some
 FIRST_SLEEP, LONGEST_SLEEP = 0.0002, 0.05  # seconds

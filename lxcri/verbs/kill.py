@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     import _signal  # not `signal`, which imports enum
 
-SIGKILL = 9
+SIGKILL = _signal.SIGKILL
 SIGNAL_MAX = 64
 PROMPT = 0.01  # seconds within which a process that is not frozen dies of SIGKILL
 

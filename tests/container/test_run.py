@@ -143,7 +143,7 @@ def test_stdin_is_passed(bundle: Bundle) -> None:
 
 
 def test_output_into_a_closed_pipe(bundle: Bundle) -> None:
-    """The process learns it, and the runtime cleans up as ever."""
+    """The process learns it and ends by itself, and the runtime cleans up as ever."""
     runtime = bundle.runtime
     bundle.process["args"] = ["/bin/sh", "-c", "while echo line; do :; done"]
     bundle.write()
@@ -151,7 +151,8 @@ def test_output_into_a_closed_pipe(bundle: Bundle) -> None:
     os.close(read)
     command = runtime.spawn("run", "--bundle", bundle.path, runtime.new_id(), stdout=write, stderr=subprocess.DEVNULL)
     os.close(write)
-    command.wait(process.TIMEOUT)
+    assert command.wait(process.TIMEOUT) == 0
+    assert runtime.containers() == []
 
 
 def test_failure_leaves_nothing(bundle: Bundle) -> None:
