@@ -27,10 +27,14 @@ def sealed_memory(name: str, data: bytes, *, executable: bool = False) -> int:
         if not executable:
             raise
         fd = posix.memfd_create(name, flags)  # before Linux 6.3
-    rest = memoryview(data)
-    while rest:
-        rest = rest[posix.write(fd, rest) :]
-    seal(fd)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[posix.write(fd, rest) :]
+        seal(fd)
+    except BaseException:
+        posix.close(fd)
+        raise
     return fd
 
 
