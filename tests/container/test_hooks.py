@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from oci.bundle import Bundle
 
 KINDS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
-OF_THE_RUNTIME = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
 AT_CREATE = ["prestart", "createRuntime", "createContainer"]
 
 RECORDER = """#!/bin/busybox sh

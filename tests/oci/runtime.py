@@ -251,10 +251,6 @@ class Container:
         """The status that ``state`` reports."""
         return str(self.state()["status"])
 
-    def wait_until(self, status: str) -> None:
-        """Poll ``state`` until it reports this."""
-        process.wait_for(lambda: self.status() == status, f"{self.id} {status}")
-
     def wait(self, timeout: float = process.TIMEOUT) -> int:
         """Wait for the container's init; returns its exit code, or minus the signal that killed it."""
         if self.exit is None:
