@@ -342,6 +342,7 @@ class Launch:
             self._channel.send_descriptors(descriptors)
             self._expect(HOOK)
             self._meet(parent_pid(hook))
+            self._publish()
             self._place(self.state.pid, hook)
             self._move_devices()
             self._run_hooks()
@@ -355,6 +356,8 @@ class Launch:
             self._move_devices()
         timeline.mark("placement")
         self._channel.send(PLACED)
+        if not self.plan.host.pre_pivot:
+            self._publish()  # while the helper works
         self._expect(READY)
 
     def _meet(self, pid: int) -> None:
@@ -368,7 +371,10 @@ class Launch:
         if start_time is None:
             raise Error(KILLED)
         self.state.pid, self.state.start_time = pid, start_time
-        self.entry.write("state.json", oci_state_json(self.state, "creating", pid) + b"\n")
+
+    def _publish(self) -> None:
+        """Write the state that hooks, and people, find in a file."""
+        self.entry.write("state.json", oci_state_json(self.state, "creating", self.state.pid) + b"\n")
 
     def _place(self, *pids: int) -> None:
         """Put init in its cgroup, and its child. If it just failed and ended, that is what there is to report."""
