@@ -79,7 +79,7 @@ class Archive:
         """
         Run its code; that of another package's module when something in the module is asked for (PEP 562).
 
-        Of a tenth of what msgspec imports nothing ever is: its schemas, textwrap, warnings.
+        Of some that msgspec imports nothing ever is: textwrap, msgspec.inspect, msgspec.toml.
         """
         names = module.__dict__
 
