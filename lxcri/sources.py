@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import ESRCH
 
 from . import linux
 from .compile.options import MS_REC, MS_SLAVE
@@ -26,6 +27,7 @@ else:
 STAGE = "/proc"
 """Where they are laid out, in a mount namespace that only we are in: a directory that every machine has."""
 ERROR_MAX = 8192
+READY = b"ready"
 
 
 def take_trees(host: HostPart, sources: list[str], user_namespace: int | None) -> list[int]:
@@ -186,8 +188,9 @@ class Stage:
 
 def read_id_mappings(user_namespace: int) -> tuple[str, str]:
     """uid_map and gid_map of a user namespace, as this process sees its ids; empty if it cannot be joined."""
-    pid = _fork_into(lambda: linux.setns(user_namespace, linux.CLONE_NEWUSER))
-    if not pid:
+    try:
+        pid = _fork_into(lambda: linux.setns(user_namespace, linux.CLONE_NEWUSER))
+    except OSError:
         return "", ""
     try:
         maps = []
@@ -201,9 +204,10 @@ def read_id_mappings(user_namespace: int) -> tuple[str, str]:
 
 def mapping_namespace(id_mappings: tuple[str, str], subject: str) -> int:
     """A descriptor of a new user namespace with these mappings, for the ids of mounts; raises Error."""
-    pid = _fork_into(lambda: linux.unshare(linux.CLONE_NEWUSER))
-    if not pid:
-        raise Error(f"{subject}: no user namespace can be made to map its ids")
+    try:
+        pid = _fork_into(lambda: linux.unshare(linux.CLONE_NEWUSER))
+    except OSError as e:
+        raise Error(f"{subject}: a user namespace to map its ids: {reason(e)}") from e
     try:
         for name, lines in zip(("uid_map", "gid_map"), id_mappings, strict=True):
             write_text(f"/proc/{pid}/{name}", lines, f"{subject}: uidMappings, gidMappings")
@@ -213,7 +217,7 @@ def mapping_namespace(id_mappings: tuple[str, str], subject: str) -> int:
 
 
 def _fork_into(enter: Callable[[], None]) -> int:
-    """The pid of a process that has entered a namespace and does nothing more; 0 if it could not."""
+    """The pid of a process that has entered a namespace and does nothing more; raises OSError if it could not."""
     ready_read, ready_write = os.pipe()
     pid = os.fork()
     if not pid:
@@ -221,19 +225,23 @@ def _fork_into(enter: Callable[[], None]) -> int:
             os.close(ready_read)
             enter()
             linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            os.write(ready_write, b"r")
+            os.write(ready_write, READY)
             os.close(ready_write)
             os.kill(os.getpid(), _signal.SIGSTOP)
+        except OSError as e:
+            os.write(ready_write, b"%d" % (e.errno or 0))
         finally:
             os._exit(0)
     os.close(ready_write)
     try:
-        if os.read(ready_read, 1):
-            return pid
+        answer = os.read(ready_read, 16)
     finally:
         os.close(ready_read)
+    if answer == READY:
+        return pid
     os.waitpid(pid, 0)
-    return 0
+    number = int(answer or ESRCH)  # it was killed
+    raise OSError(number, os.strerror(number))
 
 
 def _end(pid: int) -> None:
