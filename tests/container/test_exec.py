@@ -295,6 +295,20 @@ def test_environment_is_nothing_else(container: Container) -> None:
     assert sorted(out.stdout.splitlines()) == ["HOME=/home", "PATH=/bin"]
 
 
+def test_session_keyring_is_not_the_callers(container: Container) -> None:
+    """Nobody in a container gets at the keys of who called the runtime."""
+    # KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING
+    words = ["/bin/probe", "keyctl", "0", "-3", "0"]
+    callers = subprocess.run(
+        [container.bundle.rootfs + words[0], *words[1:]], capture_output=True, text=True, check=True
+    ).stdout
+    if not callers.startswith("ok"):
+        pytest.skip("the kernel has no keyrings")
+    inside = execute(container, *words).ok().stdout
+    assert inside.startswith("ok")
+    assert inside != callers
+
+
 def test_home(container: Container) -> None:
     """By the container's passwd, unless it is given."""
     assert shell(container, "echo $HOME") == "/root\n"
