@@ -59,6 +59,24 @@ WITHOUT_LABEL = ("cgroup", "cgroup2", "mqueue", "proc", "sysfs")
 ALL_ATTRIBUTES = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NODIRATIME | ATTR_NOSYMFOLLOW | ATTR_ATIME
 
 
+class Placement(msgspec.Struct, gc=False):
+    """A mount of the document, with what does not depend on its kind.
+
+    Args:
+        mount: it.
+        subject: what errors begin with.
+        destination: where, as a clean path.
+        options: its options, with the container's label.
+        stage: of the program, in which it is mounted.
+    """
+
+    mount: Mount
+    subject: str
+    destination: str
+    options: Options
+    stage: str
+
+
 def clean_path(path: str) -> str:
     """The path, absolute, with no "//", "/./" and trailing "/"; ".." is for the kernel to resolve."""
     return "/" + "/".join([part for part in path.split("/") if part not in ("", ".")])
@@ -109,17 +127,17 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
         if options.without_effect:
             builder.warn(f"{subject}: options without effect on a bind mount: {','.join(options.without_effect)}")
         # Before the pivot a mount can neither show the container's cgroup namespace nor stay a peer of the host's.
+        shows_namespace = mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup")
         is_late = pre_pivot and (
-            (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup"))
-            or stays_shared(spec, options)
-            or any(is_below(destination, other) for other in late)
+            shows_namespace or stays_shared(spec, options) or any(is_below(destination, other) for other in late)
         )
         if is_late:
             late.append(destination)
-        stage = "root" if is_late or (mount.type in ("cgroup", "cgroup2") and is_present(spec, "cgroup")) else "mounts"
+        stage = "root" if is_late or shows_namespace else "mounts"
         by_liblxc = LIBLXC_MOUNTS.get(mount.type or "") == destination and destination not in covered
         covered.add(destination)
-        _compile_mount(builder, spec, request, host, stage, subject, mount, destination, options, by_liblxc)
+        placement = Placement(mount, subject, destination, options, stage)
+        _compile_mount(builder, spec, request, host, placement, by_liblxc=by_liblxc)
     if request.notify:
         tree = Tree("NOTIFY_SOCKET", f"{request.directory}/{notify.DIRECTORY}", set=NOTIFY_ATTRIBUTES)
         builder.add("mounts", "move", tree.subject, builder.tree(tree), NOTIFY_PLACE)
@@ -189,34 +207,33 @@ def _compile_mount(
     spec: Spec,
     request: Request,
     host: Host,
-    stage: str,
-    subject: str,
-    mount: Mount,
-    destination: str,
-    options: Options,
+    placement: Placement,
+    *,
     by_liblxc: bool,
 ) -> None:
+    mount, subject, destination, options = placement.mount, placement.subject, placement.destination, placement.options
     if mount.type in ("cgroup", "cgroup2") and not options.bind:
         unshared = is_present(spec, "cgroup")
-        cgroups.compile_mount(builder, host, stage, subject, mount.type, destination, options, unshared=unshared)
+        cgroups.compile_mount(
+            builder, host, placement.stage, subject, mount.type, destination, options, unshared=unshared
+        )
     elif options.bind:
-        _compile_bind(builder, spec, request, host, stage, subject, mount, destination, options)
+        _compile_bind(builder, spec, request, host, placement)
     elif not mount.type:
         raise Error(f"{subject}: neither a type nor the option bind or rbind")
     elif by_liblxc and not options.data:
         set_ = attributes_of(options.flags)
-        builder.add(stage, "reattach", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME))
+        builder.add(placement.stage, "reattach", subject, destination, set_, ALL_ATTRIBUTES & ~(set_ & ~ATTR_ATIME))
     else:
-        _compile_file_system(builder, stage, subject, mount, destination, options)
+        _compile_file_system(builder, placement)
     for kind, recursive in options.propagation:
         builder.add("root", "propagation", subject, destination, kind, recursive)
     if not options.bind and (options.recursive_set or options.recursive_clear):
         builder.add("root", "attributes", subject, destination, options.recursive_set, options.recursive_clear, 1)
 
 
-def _compile_file_system(
-    builder: Builder, stage: str, subject: str, mount: Mount, destination: str, options: Options
-) -> None:
+def _compile_file_system(builder: Builder, placement: Placement) -> None:
+    mount, subject, destination, options = placement.mount, placement.subject, placement.destination, placement.options
     assert mount.type
     if options.id_map is not None or mount.uid_mappings or mount.gid_mappings:
         raise Error(f"{subject}: only bind mounts can be id-mapped")
@@ -231,18 +248,17 @@ def _compile_file_system(
         builder.add("root", "attributes", subject, destination, ATTR_RDONLY, 0, 0)
     source = mount.source if mount.source is not None else mount.type
     operation = "mount_copyup" if options.copy_up else "mount"
-    builder.add(stage, operation, subject, mount.type, source, destination, flags, options.data)
+    builder.add(placement.stage, operation, subject, mount.type, source, destination, flags, options.data)
 
 
-def _mount_mappings(
-    spec: Spec, host: Host, subject: str, mount: Mount, options: Options
-) -> tuple[list[IDMapping], list[IDMapping]]:
+def _mount_mappings(spec: Spec, host: Host, placement: Placement) -> tuple[list[IDMapping], list[IDMapping]]:
     """The mappings for the ids of a mount: its own, or, where only an option asks for it, those of the container."""
+    mount, subject = placement.mount, placement.subject
     if mount.uid_mappings or mount.gid_mappings:
         if not (mount.uid_mappings and mount.gid_mappings):
             raise Error(f"{subject}: uidMappings and gidMappings: one is no use without the other")
         return mount.uid_mappings, mount.gid_mappings
-    if options.id_map is None:
+    if placement.options.id_map is None:
         return [], []
     uids, gids = id_mappings(spec, host)
     if not (uids and gids):
@@ -250,23 +266,14 @@ def _mount_mappings(
     return uids, gids
 
 
-def _compile_bind(
-    builder: Builder,
-    spec: Spec,
-    request: Request,
-    host: Host,
-    stage: str,
-    subject: str,
-    mount: Mount,
-    destination: str,
-    options: Options,
-) -> None:
+def _compile_bind(builder: Builder, spec: Spec, request: Request, host: Host, placement: Placement) -> None:
+    mount, subject, options = placement.mount, placement.subject, placement.options
     if not mount.source:
         raise Error(f"{subject}: a bind mount needs a source")
     if options.copy_up:
         raise Error(f"{subject}: options: tmpcopyup: only for tmpfs")
     source = mount.source if mount.source.startswith("/") else f"{request.bundle}/{mount.source}"
-    uids, gids = _mount_mappings(spec, host, subject, mount, options)
+    uids, gids = _mount_mappings(spec, host, placement)
     number = builder.tree(
         Tree(
             subject,
@@ -281,4 +288,4 @@ def _compile_bind(
             recursive_id_map=bool(options.id_map),
         )
     )
-    builder.add(stage, "move", subject, number, destination)
+    builder.add(placement.stage, "move", subject, number, placement.destination)
