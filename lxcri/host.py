@@ -159,6 +159,7 @@ def gather_host(
     user_namespace = read_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
     owned = _owned(spec) if user_namespace else ALL_SHOWN
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
+    writable = _writable(rootfs)
     shown = layout = detect()
     if not request.systemd and (user_namespace if rootless is None else rootless):
         layout = _usable(layout, (spec.linux and spec.linux.cgroups_path) or "", request.id)
@@ -172,6 +173,6 @@ def gather_host(
         last_capability=int(read_text("/proc/sys/kernel/cap_last_cap") or 40),
         lsm=_security_modules() if labelled else (),
         joined_ids=_joined_ids(spec),
-        writable=_writable(rootfs),
-        empty_proc="" if has_proc else _free_directory(rootfs, destinations),
+        writable=writable,
+        empty_proc="" if has_proc else _free_directory(rootfs, [*destinations, *writable]),
     )

@@ -109,6 +109,10 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
     """Instructions for all mounts; return the directory where liblxc mounts the proc that lxcri-init starts from."""
     mounts = [mount if may_mount(spec, mount.type or "", host.owned) else _bound(mount) for mount in spec.mounts]
     proc_directory = _compile_liblxc_mounts(builder, spec, mounts, host, pre_pivot=pre_pivot)
+    of_liblxc = [f"/{directory}" for directory in (*builder.directories, proc_directory) if directory != "dev"]
+    for path in host.writable:
+        if path != "/" and not any(is_below(path, place) for place in of_liblxc):
+            builder.add("mounts", "attributes", "root", path, 0, ATTR_RDONLY, 0)
     label = _mount_label(builder, spec, host)
     late: list[str] = []
     covered: set[str] = set()

@@ -30,10 +30,10 @@ def compile_root(builder: Builder, spec: Spec, request: Request, host: Host, *, 
     for key, value in ITEMS:
         builder.item(key, value)
     builder.directories.append("dev")  # liblxc opens it, and fails where there is none
-    for path in host.writable:
-        builder.add("mounts", "attributes", "root", path, 0, ATTR_RDONLY, 0)
-    if pre_pivot and "/" in host.writable:  # it was read-only again for what liblxc does in between
-        builder.add("root", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
+    if "/" in host.writable:
+        builder.add("mounts", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
+        if pre_pivot:  # it was read-only again for what liblxc does in between
+            builder.add("root", "attributes", "root", "/", 0, ATTR_RDONLY, 0)
     _compile_propagation(builder, spec)
     return request.rootfs
 

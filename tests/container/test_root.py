@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 from oci import mountinfo
-from oci.machine import MS_BIND, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount, mounted
+from oci.machine import MS_BIND, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount, mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,19 @@ def test_mounts_of_the_host_in_the_root_keep_their_flags(bundle: Bundle, hooked:
     assert out.startswith("touch: /home/new: Read-only file system\n")
     info = out.split("\n", 1)[1]
     assert {"rw", "nosuid"} <= mountinfo.at(info, "/srv").options
+
+
+def test_root_that_was_prepared_for_chroot(bundle: Bundle) -> None:
+    """With /proc, /sys and /dev of the host in it, and all that is mounted there."""
+    with contextlib.ExitStack() as stack:
+        for name in ("proc", "sys", "dev"):
+            place = os.path.join(bundle.rootfs, name)
+            stack.enter_context(mounted(f"/{name}", place, flags=MS_BIND | MS_REC))
+            mount("none", place, flags=MS_REC | MS_PRIVATE)
+        stack.enter_context(mounted("tmpfs", os.path.join(bundle.rootfs, "proc/bus"), "tmpfs"))
+        assert bundle.sh("echo x >/dev/null; cat /proc/self/comm; ls -d /sys/class") == "cat\n/sys/class\n"
+        bundle.config["mounts"] = [m for m in bundle.config["mounts"] if m["destination"] == "/proc"]
+        assert bundle.sh("echo x >/dev/null; cat /proc/self/comm; ls -d /sys/class") == "cat\n/sys/class\n"
 
 
 def test_root_readonly_leaves_mounts_of_the_host_writable(bundle: Bundle) -> None:

@@ -110,6 +110,9 @@ def test_what_can_be_written() -> None:
     """liblxc makes all mounts read-only that are there; with hooks lxcri-init does so again with the root's."""
     found = compiled({}, writable=("/", "/a")).program
     assert found["mounts"][:2] == [("attributes", "root", (path, 0, ATTR_RDONLY, 0)) for path in ("/", "/a")]
+    covered = ("/", "/proc", "/proc/sys/x", "/sys", "/procs")  # of liblxc's own proc and sysfs
+    found = compiled({}, writable=covered).program
+    assert [i[2][0] for i in found["mounts"] if i[1] == "root"] == ["/", "/sys", "/procs"]
     hooked = {"hooks": {"prestart": [{"path": "/h"}]}}
     assert compiled(hooked).program["root"][0] == ("attributes", "root", ("/", 0, ATTR_RDONLY, 0))
     for fragment in ({}, hooked):
