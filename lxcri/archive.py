@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
@@ -31,8 +31,8 @@ class Archive:
 
     data is what the file begins with, if it has been read.
 
-    The table has of each module: source, its time of change in seconds, its size, whether it is a package, and place
-    and length of its code.
+    The table has of each module: source, its time of change in seconds, its size, whether it is a package, place and
+    length of its code, and the modules that its import begins with.
     """
 
     def __init__(self, path: str, data: bytes = b"") -> None:
@@ -50,6 +50,12 @@ class Archive:
 
     def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
         """The module, if it is here and its source has not changed."""
+        spec = self._spec(name)
+        if spec is not None and (first := self._table[name][6]):
+            self._import(first)
+        return spec
+
+    def _spec(self, name: str) -> "ModuleSpec | None":
         entry = self._table.get(name)
         if entry is None and self._rest:
             rest = marshal.loads(self._rest)  # noqa: S302
@@ -59,7 +65,7 @@ class Archive:
             entry = self._table.get(name)
         if entry is None:
             return None
-        source, changed, size, is_package, _, _ = entry
+        source, changed, size, is_package, *_ = entry
         try:
             status = posix.stat(source)
         except OSError:
@@ -71,6 +77,41 @@ class Archive:
         if is_package:
             spec.submodule_search_locations = [source.rpartition("/")[0]]
         return spec
+
+    def _import(self, names: "Sequence[str]") -> None:
+        """
+        Import modules of which each needs none but those before it; its package may come after it.
+
+        The import system takes as long to search for a module, and to begin it, as most of ours take to run. Where
+        something is in the way, all that are left are imported one by one, and who does that gets to know.
+        """
+        specs = {name: self._spec(name) for name in names if name not in sys.modules}
+        if None in specs.values():
+            return
+        begun: dict[str, "ModuleType"] = {}
+        try:
+            for name in specs:
+                self.exec_module(begun.get(name) or self._begin(name, specs, begun))  # type: ignore[arg-type]
+                del begun[name]
+        except Exception:  # noqa: BLE001, S110
+            pass
+        for name in begun:
+            del sys.modules[name]
+
+    def _begin(self, name: str, specs: "dict[str, ModuleSpec]", begun: "dict[str, ModuleType]") -> "ModuleType":
+        """A module, and its package, as before their code runs."""
+        module = begun[name] = sys.modules[name] = type(sys)(name)
+        spec = module.__spec__ = specs[name]
+        package, _, own_name = name.rpartition(".")
+        module.__loader__ = self  # type: ignore[assignment]
+        module.__file__ = spec.origin
+        module.__package__ = package
+        if spec.submodule_search_locations is not None:
+            module.__package__ = name
+            module.__path__ = spec.submodule_search_locations
+        if package:
+            setattr(sys.modules.get(package) or self._begin(package, specs, begun), own_name, module)
+        return module
 
     def create_module(self, spec: "ModuleSpec") -> None:
         """A module as every other."""
@@ -98,7 +139,7 @@ class Archive:
 
     def code(self, name: str) -> "CodeType":
         """The code of a module."""
-        *_, place, length = self._table[name]
+        place, length = self._table[name][4:6]
         code: "CodeType" = marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
         return code
 
@@ -150,13 +191,22 @@ def compiled(text: bytes, source: str) -> "CodeType":
     return code
 
 
-def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple[str, str]]" = ()) -> None:
-    """Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError."""
+def write(
+    path: str,
+    modules: "Iterable[tuple[str, str]]",
+    rest: "Iterable[tuple[str, str]]" = (),
+    first: "Mapping[str, Sequence[str]] | None" = None,
+) -> None:
+    """
+    Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError.
+
+    first: what the import of some of them begins with, in an order in which each needs none but those before it
+    """
     import os
 
     own = b""
-    table: dict[str, tuple[str, int, int, bool, int, int]] = {}
-    first = len(modules := list(modules))
+    table: dict[str, tuple[str, int, int, bool, int, int, Sequence[str]]] = {}
+    count = len(modules := list(modules))
     codes = b""
     for module, source in [*modules, *rest]:
         with open(source, "rb") as file:
@@ -165,10 +215,11 @@ def write(path: str, modules: "Iterable[tuple[str, str]]", rest: "Iterable[tuple
         if module == NAME:
             own = code
         is_package = os.path.basename(source) == "__init__.py"
-        table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code)
+        begins = (first or {}).get(module, ())
+        table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code), begins
         codes += code
     entries = list(table.items())
-    index = marshal.dumps((own, dict(entries[:first]), marshal.dumps(dict(entries[first:]))))
+    index = marshal.dumps((own, dict(entries[:count]), marshal.dumps(dict(entries[count:]))))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as file:

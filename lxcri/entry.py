@@ -16,22 +16,34 @@ from importlib.util import find_spec
 
 from . import archive
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
 
 PACKED = ("lxcri", "lxcffi")
+BEGINNINGS = {
+    "lxcri.__main__": (),
+    **{f"lxcri.verbs.{verb}": () for verb in ("create", "start", "state", "kill", "delete", "exec")},
+    "lxcri.bundle": ("lxcri.host", "lxcri.launch", "lxcri.linux"),
+}
+"""Modules whose import takes many others, and those that are imported right after them."""
 IMPORTED = """
 import sys
+modules = sys.argv.pop(1).split()
 before = set(sys.modules)
 sys.path += sys.argv[1:]
 sys.modules["typing_extensions"] = None
-import lxcri.bundle
+for name in modules:
+    __import__(name)
 for name, module in sys.modules.items():
     spec = getattr(module, "__spec__", None)
     if name not in before and spec and spec.has_location and spec.origin.endswith(".py"):
         print(name, spec.origin)
 """
-"""Prints the names and sources of the modules that `create` imports."""
+"""Prints the names and sources of the modules that importing some takes, in the order in which they are complete."""
 MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
 
 
@@ -90,19 +102,32 @@ def write(path: str, python: str, paths: list[str], archive_path: str = "") -> N
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
 
-def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Names and sources of the modules for the archive: our own ones, and what `create` imports of others'."""
+def imported(modules: Iterable[str]) -> dict[str, str]:
+    """The source of each module that importing these takes, in an order in which each needs none but those before."""
+    listing = subprocess.run(
+        [sys.executable, "-IS", "-c", IMPORTED, " ".join(modules), *package_paths()],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    sources = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
+    sources.pop("__future__", None)  # which is for the compiler
+    return sources
+
+
+def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]]]:
+    """What archive.write() takes: our own modules, and what `create` imports of others'."""
     own = {
         module: source
         for name in PACKED
         if (spec := find_spec(name)) and spec.origin
         for module, source in archive.modules_of(name, os.path.dirname(spec.origin))
     }
-    listing = subprocess.run(
-        [sys.executable, "-IS", "-c", IMPORTED, *package_paths()], check=True, capture_output=True, text=True
-    )
-    others = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
-    return list(own.items()), [(name, source) for name, source in others.items() if name not in own]
+    others: dict[str, str] = {}
+    first: dict[str, list[str]] = {}
+    for name, following in BEGINNINGS.items():
+        sources = imported([name, *following])
+        others.update((module, source) for module, source in sources.items() if module not in own)
+        first[name] = [module for module in sources if module != name]
+    return list(own.items()), list(others.items()), first
 
 
 def write_archive() -> None:

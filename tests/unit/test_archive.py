@@ -87,6 +87,59 @@ print(builtins.ran, VALUE, hasattr(leaf, "missing"), hasattr(other, "missing"), 
     ]
 
 
+BEGINNING = """
+import sys
+sys.path[:0] = {paths!r}
+from lxcri.archive import Archive
+archive = Archive({archive!r})
+sys.meta_path.insert(0, archive)
+searched = []
+archive.find_spec = lambda name, *_: searched.append(name) or Archive.find_spec(archive, name)
+import head
+print(*searched)
+print(head.VALUE, *sorted(name for name in sys.modules if name.startswith("pack")))
+for module in (head.pack, head.pack.part, head.pack.part.leaf):
+    print(module.__name__, module.__package__, module.__file__, module.__spec__.name, getattr(module, "__path__", None))
+"""
+
+
+def import_head(package: Path, changed: str = "") -> list[str]:
+    """What BEGINNING prints, of a module whose import begins with the package's; changed: another text of the leaf."""
+    head = package.parent / "head.py"
+    head.write_text("import pack.part.leaf\nVALUE = pack.part.leaf.VALUE\n")
+    path = package.parent / "archive"
+    if changed:
+        (package / "part" / "leaf.py").write_text(changed)
+    modules = [*modules_of("pack", str(package)), ("head", str(head))]
+    write(str(path), modules, first={"head": ["pack", "pack.part.leaf", "pack.part"]})
+    paths = [os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__))), str(package.parent)]
+    program = BEGINNING.format(paths=paths, archive=str(path))
+    done = subprocess.run([sys.executable, "-IS", "-c", program], check=False, capture_output=True, text=True)
+    return done.stdout.splitlines() or done.stderr.splitlines()[-1:]
+
+
+def test_what_an_import_begins_with_is_not_searched_for(package: Path) -> None:
+    """Though a package is complete only after what is in it, where its own import imports that."""
+    assert import_head(package) == [
+        "head",
+        "3 pack pack.part pack.part.leaf",
+        f"pack pack {package}/__init__.py pack ['{package}']",
+        f"pack.part pack.part {package}/part/__init__.py pack.part ['{package}/part']",
+        f"pack.part.leaf pack.part {package}/part/leaf.py pack.part.leaf None",
+    ]
+
+
+def test_what_fails_too_early_is_imported_as_ever(package: Path) -> None:
+    """A module that takes something from its own package, which is not there yet."""
+    searched, value, *_ = import_head(package, "from . import VALUE as TWO\nVALUE = TWO * 10\n")
+    assert searched.split()[-2:] == ["pack.part", "pack.part.leaf"]
+    assert value == "20 pack pack.part pack.part.leaf"
+
+
+def test_what_fails_for_good_says_so_itself(package: Path) -> None:
+    assert import_head(package, "VALUE = undefined\n") == ["NameError: name 'undefined' is not defined"]
+
+
 def test_a_source_that_has_changed(package: Path) -> None:
     (package / "part" / "leaf.py").write_text("VALUE = 'other'\n")
     assert [line[1] for line in imported(package)] == ["Archive", "Archive", "SourceFileLoader"]
@@ -97,6 +150,15 @@ def test_a_source_that_has_another_time(package: Path) -> None:
     leaf = package / "part" / "leaf.py"
     os.utime(leaf, (1, 1))
     assert [line[1] for line in imported(package)] == ["Archive", "Archive", "SourceFileLoader"]
+
+
+def test_a_changed_source_among_what_an_import_begins_with(package: Path) -> None:
+    import_head(package)
+    (package / "part" / "leaf.py").write_text("VALUE = 'other'\n")
+    paths = [os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__))), str(package.parent)]
+    program = BEGINNING.format(paths=paths, archive=str(package.parent / "archive"))
+    done = subprocess.run([sys.executable, "-IS", "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[1] == "other pack pack.part pack.part.leaf"
 
 
 def test_no_archive(tmp_path: Path) -> None:
