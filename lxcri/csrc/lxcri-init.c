@@ -190,13 +190,13 @@ static void load_program(void)
 /* What must not outlive the way here: a parent whose death is ours, other descriptors, being readable by others. */
 static void first_acts(void)
 {
-	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0, 0);
-	SYS(prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0, 0);
+	check(SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0, 0), "dumpable");
+	check(SYS(prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0, 0), "signal at a parent's death");
 	SYS(prctl, PR_SET_NAME, "lxcri-init", 0, 0, 0, 0);
 	if (channel > 3)
-		SYS(close_range, 3, channel - 1, 0, 0, 0, 0);
-	SYS(close_range, channel + 1, ~0U, 0, 0, 0, 0);
-	SYS(fcntl, channel, F_SETFD, 1 /* FD_CLOEXEC */, 0, 0, 0);
+		check(SYS(close_range, 3, channel - 1, 0, 0, 0, 0), "close descriptors");
+	check(SYS(close_range, channel + 1, ~0U, 0, 0, 0, 0), "close descriptors");
+	check(SYS(fcntl, channel, F_SETFD, 1 /* FD_CLOEXEC */, 0, 0, 0), "close descriptors");
 	SYS(umask, 0, 0, 0, 0, 0, 0);
 }
 

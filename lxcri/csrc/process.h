@@ -367,9 +367,10 @@ static void op_hook(const struct instruction *in)
 		SYS(dup3, in_fd, 0, 0, 0, 0, 0);
 		SYS(dup3, out_fd, 1, 0, 0, 0, 0);
 		SYS(dup3, out_fd, 2, 0, 0, 0, 0);
-		SYS(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0);
 		SYS(rt_sigprocmask, 2, &none, NULL, NSIG_BYTES, 0, 0);
-		n = SYS(execve, in->argument[0].string, hook_arguments, hook_environment, 0, 0, 0);
+		n = SYS(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0);
+		if (!n)
+			n = SYS(execve, in->argument[0].string, hook_arguments, hook_environment, 0, 0, 0);
 		SYS(write, failed[1], &n, sizeof(n), 0, 0, 0);
 		sys_exit(127);
 	}
@@ -462,6 +463,7 @@ static void op_bounding(const struct instruction *in)
 
 		if (have == -EINVAL)
 			return; /* above the kernel's last one */
+		check(have, "bounding");
 		if (have == 1 && !(in->argument[0].number >> cap & 1))
 			check(SYS(prctl, PR_CAPBSET_DROP, cap, 0, 0, 0, 0), "bounding");
 	}
@@ -524,7 +526,7 @@ static void op_user(const struct instruction *in)
 	check(SYS(setresgid, gid, gid, gid, 0, 0, 0), "setgid");
 	check(SYS(setresuid, uid, uid, uid, 0, 0, 0), "setuid");
 	check(SYS(prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0, 0), "keep capabilities");
-	SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0, 0);
+	check(SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0, 0), "dumpable");
 	check(set_capabilities(all, all, 0), "capset");
 	change_directory();
 }
@@ -622,7 +624,7 @@ static void op_handover(void)
 	struct text message = { .n = 0 };
 	int next;
 
-	SYS(close_range, 3 + preserved, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0);
+	check(SYS(close_range, 3 + preserved, ~0U, CLOSE_RANGE_CLOEXEC_FLAG, 0, 0, 0), "close descriptors");
 	SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, NULL, NSIG_BYTES, 0, 0);
 	add(&message, "X");
 	if (gate) { /* the listener will be the next descriptor */

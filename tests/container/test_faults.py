@@ -48,3 +48,22 @@ def test_a_word_of_the_helper_that_cannot_be_sent(laboratory: faults.Laboratory,
     outcomes = list(laboratory.attempt_all(points[-3:]))
     assert any(outcome.reached for outcome in outcomes)
     assert [outcome.problems for outcome in outcomes if outcome.problems] == []
+
+
+@pytest.mark.parametrize(("verb", "role"), [("exec", "0.1"), ("create", "0.1.1")])
+def test_what_gives_up_privileges_does_not_fail_in_silence(laboratory: faults.Laboratory, verb: str, role: str) -> None:
+    """Descriptors, being readable, capabilities: a helper that keeps them does not go on."""
+    calls = [faults.call_name(number) for number in laboratory.calls(verb)[role]]
+    executions = [index for index, name in enumerate(calls) if name.startswith("execve")]  # of the helper, and by it
+    begin, end = executions[-1 if verb == "create" else 0], len(calls) if verb == "create" else executions[-1]
+    wanted = {
+        (name, calls[: index + 1].count(name))
+        for index, name in enumerate(calls)
+        if begin < index < end and name in ("prctl", "close_range", "capset", "setresuid", "setresgid")
+    }
+    points = [p for p in laboratory.points(verb, ["EPERM"]) if p.role == role and (p.call, p.place) in wanted]
+    outcomes = list(laboratory.attempt_all(points))
+    assert [outcome.problems for outcome in outcomes if outcome.problems] == []
+    assert len([outcome for outcome in outcomes if outcome.reached]) > 2
+    ignored = [str(outcome.point) for outcome in outcomes if outcome.reached and outcome.status == 0]
+    assert len(ignored) == 1, ignored  # PR_SET_NAME

@@ -2,11 +2,10 @@
  *
  *     faults REPORT ROLE N NUMBER ERRNO COMMAND...
  *
- * The first process has the role 0, its second child 0.2, and so on. At the N-th system call of the process with this
- * role, counted from 1, it is killed (ERRNO 0); or the first call from there on that has this number is not made, and
- * fails with this error. "hit NUMBER" goes to the file REPORT then, NUMBER being the call's. With N 0 nothing goes wrong,
- * and REPORT gets a line for each process: its role, and the numbers of all its calls in order. The exit status is the
- * command's; what else it has started lives on without us.
+ * The first process has the role 0, its second child 0.2, and so on. Before the N-th system call with this number of the
+ * process with this role, counted from 1, it is killed (ERRNO 0); or the call is not made, and fails with this error.
+ * "hit" goes to the file REPORT then. With N 0 nothing goes wrong, and REPORT gets a line for each process: its role, and
+ * the numbers of all its calls in order. The exit status is the command's; what else it has started lives on without us.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -104,15 +103,15 @@ static void at_call(struct traced *p)
     }
     if (info.op != SYSCALL_INFO_ENTRY || done)
         return;
-    p->count++;
     if (!place) {
+        p->count++;
         if (!p->calls)
             p->calls = calloc(MAX_CALLS, sizeof(*p->calls));
         if (p->calls && p->count <= MAX_CALLS)
             p->calls[p->count - 1] = (short)info.entry.nr;
-    } else if (!hit && !strcmp(p->role, role) && p->count >= place && (!error || (int)info.entry.nr == number)) {
+    } else if (!hit && !strcmp(p->role, role) && (int)info.entry.nr == number && ++p->count == place) {
         hit = 1;
-        fprintf(report, "hit %lld\n", (long long)info.entry.nr);
+        fputs("hit\n", report);
         fflush(report);
         if (!error) {
             done = 1;

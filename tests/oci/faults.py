@@ -5,8 +5,8 @@
 tries all: each process that `create`, `start`, `exec`, `update` and `delete` make is killed at each of its calls, and
 each call that can fail fails. After each, the verb has ended; then `state` answers, `delete --force` removes what
 there is, and no process, mount, cgroup, file of the state directory or descriptor is left, nor is another container
-touched. A failed `create` or `exec` leaves nothing in the first place. Points are numbered by what one undisturbed run
-does, so that the last ones of a process may not be reached.
+touched. A failed `create` or `exec` leaves nothing in the first place. Points are what one undisturbed run does: the
+N-th call of a kind of a process. Some of these are second tries, which another run has fewer of: not all are reached.
 
 A container that a point has left as it was, to the byte of its state directory, serves for the next points of the
 verb, and is deleted after these.
@@ -80,7 +80,7 @@ def call_name(number: int) -> str:
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One fault: in which verb, of which process (oci/faults.c, "role"), from which of its calls on, which, and how."""
+    """One fault: in which verb, of which process (oci/faults.c, "role"), at the how manieth of which call, and how."""
 
     verb: str
     role: str
@@ -185,15 +185,17 @@ class Laboratory:
         start_up = self.start_up()
         for role, calls in self.calls(verb).items():
             common = 0
+            counts: dict[int, int] = {}
             if role == "0":
                 while common < min(len(start_up), len(calls)) and start_up[common] == calls[common]:
                     common += 1
             for index, number in enumerate(calls):
+                counts[number] = counts.get(number, 0) + 1
                 if index < common and index % start_up_stride:
                     continue
                 name = call_name(number)
                 found += [
-                    Point(verb, role, index + 1, number, name, fault)
+                    Point(verb, role, counts[number], number, name, fault)
                     for fault in faults
                     if fault == "KILL" or name not in NEVER_FAIL
                 ]
