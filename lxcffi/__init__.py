@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from . import log
     from .attach import AttachOptions
     from .config import Config
-    from .container import Container, State
+    from .container import Container
     from .flags import AttachFlag, CloneFlag, MigrateCommand, MigrateFeature, MountFlag, Namespace
     from .handle import Handle
     from .listing import containers, list_containers
     from .network import Interface, Network, Networks
     from .snapshot import Snapshot
+    from .states import State
     from .storage import Storage
     from .terminal import Terminal
 
@@ -96,12 +97,13 @@ __all__ = [
 _MODULES = {
     "attach": ("AttachOptions",),
     "config": ("Config",),
-    "container": ("Container", "State"),
+    "container": ("Container",),
     "flags": ("AttachFlag", "CloneFlag", "MigrateCommand", "MigrateFeature", "MountFlag", "Namespace"),
     "handle": ("Handle",),
     "listing": ("containers", "list_containers"),
     "network": ("Interface", "Network", "Networks"),
     "snapshot": ("Snapshot",),
+    "states": ("State",),
     "storage": ("Storage",),
     "terminal": ("Terminal",),
 }

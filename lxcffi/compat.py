@@ -8,18 +8,12 @@ object that rename() returns is below the same configuration path, and a network
 from __future__ import annotations
 
 import os as _os
-import subprocess as _subprocess
-import time as _time
-from typing import TYPE_CHECKING, Any as _Any
 
-from . import attach as _attach, library as _library
+from . import library as _library
 from .errors import ConfigItemError as _ConfigItemError, LxcError as _LxcError
 from .ffi import ffi as _ffi, lib as _lib
 from .flags import Namespace as _Namespace
-from .listing import list_containers as _list_containers
-from .snapshot import taken_snapshots as _taken_snapshots
-from .storage import Storage as _Storage
-from .terminal import Terminal as _Terminal
+from .library import STATES as _STATES
 from .text import (
     buffer as _buffer,
     decode as _decode,
@@ -30,10 +24,14 @@ from .text import (
     taken_strings as _taken_strings,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any as _Any
 
+    from . import attach as _attach
     from ._lxc import CData
+    from .terminal import Terminal as _Terminal
     from .text import Text
 
 
@@ -44,6 +42,21 @@ def _string(value: str) -> bytes:
     if b"\0" in data:
         raise ValueError("embedded null character")
     return data
+
+
+_keys: dict[str, bytes] = {}
+"""Keys as _string() makes them."""
+
+_MAX_KEYS = 1024
+"""More than liblxc has, with some networks'."""
+
+
+def _key(key: str) -> bytes:
+    """_string() of a key that is not in _keys."""
+    encoded = _string(key)
+    if len(_keys) < _MAX_KEYS:
+        _keys[key] = encoded
+    return encoded
 
 
 def _words(words: Iterable[str]) -> tuple[CData, list[CData]]:
@@ -197,17 +210,20 @@ class Container:
     @property
     def state(self) -> str:
         """What the container is doing."""
-        return _decode(_lib.container_state(self._c))
+        number = _lib.container_state_number(self._c)
+        return _STATES[number] if number >= 0 else _decode(_lib.container_state(self._c))
 
     def add_device_net(self, name: str, destname: str | None = None) -> bool:
         """Move one of the host's network interfaces into the running container."""
+        import subprocess
+
         if not self.running:
             return False
         phy_name = f"/sys/class/net/{name}/phy80211/name"
         if _os.path.exists(phy_name):
             with open(phy_name, encoding="utf-8") as file:
                 phy = file.read().strip()
-            if _subprocess.call(["iw", "phy", phy, "set", "netns", str(self.init_pid)]) != 0:
+            if subprocess.call(["iw", "phy", phy, "set", "netns", str(self.init_pid)]) != 0:
                 return False
             if not destname:
                 return True
@@ -216,7 +232,7 @@ class Container:
         if not _os.path.exists(f"/sys/class/net/{name}/"):
             return False
         move = ["ip", "link", "set", "dev", name, "netns", str(self.init_pid), "name", destname or name]
-        return _subprocess.call(move) == 0
+        return subprocess.call(move) == 0
 
     def add_device_node(self, src_path: Text, dest_path: Text | None = None) -> bool:
         """Make one of the host's device nodes in the running container."""
@@ -238,22 +254,24 @@ class Container:
         """
         if not callable(run):
             raise TypeError("attach: object not callable")
+        from . import attach
+
         given = _attach_options(options)
         if run is attach_run_command:
             program, words = _command(payload)
-            return _attach.attach_command(self._c, words, given, program)
+            return attach.attach_command(self._c, words, given, program)
         if run is attach_run_shell:
-            return _attach.attach_shell(self._c, given)
+            return attach.attach_shell(self._c, given)
 
         def function() -> int:
             try:
                 result = run() if payload is None else run(payload)
             except Exception as e:  # noqa: BLE001 (as there: printed, and -1)
-                _attach.print_exception(e)
+                attach.print_exception(e)
                 return -1
             return result if isinstance(result, int) else -1
 
-        return _attach.attach_function(self._c, function, given)
+        return attach.attach_function(self._c, function, given)
 
     def attach_wait(self, run: Callable[..., _Any], payload: _Any = None, **options: _Any) -> int:
         """attach(), and wait for the process: its wait status, -1 for exit status 255."""
@@ -323,10 +341,12 @@ class Container:
         if not self.running:
             return False
         number, outer = _ffi.new("int *", ttynum), _ffi.new("int *", -1)
+        from .terminal import Terminal
+
         lease = _lib.container_console_getfd(self._c, number, outer)
         if lease < 0:
             raise ValueError("Unable to allocate tty")
-        self._terminals = (*self._terminals, _Terminal(number[0], -1, lease))
+        self._terminals = (*self._terminals, Terminal(number[0], -1, lease))
         descriptor: int = outer[0]
         return descriptor
 
@@ -343,8 +363,10 @@ class Container:
             args = [word for name, value in args.items() for word in (f"--{name}", f"{value}")]
         if not self.defined:
             self.save_config()
+        from .storage import Storage
+
         array, strings = _words(args)
-        specs, kept = _Storage(fssize=fssize).as_specs()
+        specs, kept = Storage(fssize=fssize).as_specs()
         done = _lib.container_create(
             self._c, _encode_optional(template or None), _encode_optional(bdevtype or None), specs, flags, array
         )
@@ -384,7 +406,7 @@ class Container:
 
     def get_config_item(self, key: str) -> str | list[str]:
         """Value of an item, a list for one that is a list. Raises KeyError."""
-        text = _lib.container_config_text(self._c, _string(key))
+        text = _lib.container_config_text(self._c, _keys.get(key) or _key(key))
         if not text:
             raise KeyError("Invalid configuration key")
         value = _decode(text)
@@ -415,8 +437,10 @@ class Container:
             ips = tuple(_taken_strings(array))
             if ips or timeout == 0:
                 return ips
+            import time
+
             timeout -= 1
-            _time.sleep(1)
+            time.sleep(1)
 
     def get_running_config_item(self, key: str) -> str | None:
         """Value of an item in the running container."""
@@ -447,7 +471,7 @@ class Container:
 
     def set_config_item(self, key: str, value: _Any) -> bool:
         """Replace the value of an item, all values of one that is a list; False leaves it as it was."""
-        encoded = _string(key)
+        encoded = _keys.get(key) or _key(key)
         if isinstance(value, list):
             if len(value) > 1 and self._replace(encoded, value, exact=True):
                 return True
@@ -499,11 +523,13 @@ class Container:
 
     def snapshot_list(self) -> tuple[tuple[str, str, str, str], ...]:
         """The snapshots: name, path of the comment, time, configuration path. Raises KeyError."""
+        from .snapshot import taken_snapshots
+
         array = _ffi.new("struct lxc_snapshot **")
         count = _lib.container_snapshot_list(self._c, array)
         if count < 0:
             raise KeyError("Unable to list snapshots")
-        return tuple((s.name, s.comment_pathname, s.timestamp, s.lxcpath) for s in _taken_snapshots(array[0], count))
+        return tuple((s.name, s.comment_pathname, s.timestamp, s.lxcpath) for s in taken_snapshots(array[0], count))
 
     def snapshot_restore(self, name: str, newname: str | None = None) -> bool:
         """Make a snapshot the container again, or another container."""
@@ -584,8 +610,10 @@ def list_containers(
     """Names of the containers, or objects."""
     if config_path and not _os.path.exists(config_path):
         return ()
+    from .listing import list_containers as names_of
+
     try:
-        names = _list_containers(config_path or None, defined=defined is True, active=active is True)
+        names = names_of(config_path or None, defined=defined is True, active=active is True)
     except _LxcError:
         return ()
     return tuple(Container(name, config_path) for name in names) if as_object else tuple(names)

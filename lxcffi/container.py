@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from . import log
 from .config import Config
 from .errors import (
     AttachError,
@@ -26,26 +23,28 @@ from .errors import (
 )
 from .ffi import ffi, lib
 from .handle import Handle
-from .library import config_item_is_supported
-from .network import Interface, Networks
-from .snapshot import Snapshot, taken_snapshots
-from .terminal import Terminal
+from .library import STATES, config_item_is_supported
 from .text import buffer, decode, encode, encode_optional, string_array, taken_string, taken_strings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self, Unpack
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Literal, Self, TypeAlias, Unpack
 
     from ._lxc import CData
     from .attach import AttachOptions
     from .flags import MigrateCommand
+    from .network import Interface, Networks
+    from .snapshot import Snapshot
+    from .states import State
     from .storage import Storage
+    from .terminal import Terminal
     from .text import Text
 
-State: TypeAlias = Literal["STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING", "FREEZING", "FROZEN", "THAWED"]
+    Needs: TypeAlias = Literal["running", "stopped", "defined"]
 
 _MAX_SECONDS = 0x7FFFFFFF
-
-Needs: TypeAlias = Literal["running", "stopped", "defined"]
 
 
 def _seconds(timeout: float | None) -> int:
@@ -55,6 +54,12 @@ def _seconds(timeout: float | None) -> int:
     if timeout < 0:
         raise ValueError(f"timeout {timeout} is negative; None is for ever")
     return min(math.ceil(timeout), _MAX_SECONDS)
+
+
+def _snapshot_name(snapshot: Text | Snapshot) -> Text:
+    from .snapshot import Snapshot
+
+    return snapshot.name if isinstance(snapshot, Snapshot) else snapshot
 
 
 class Container(Handle):
@@ -124,7 +129,11 @@ class Container(Handle):
     @property
     def state(self) -> str:
         """What the container is doing: a State."""
-        return decode(lib.container_state(self._pointer("state")))
+        c = self._c
+        if c is None or log.captured >= 0:
+            c = self._pointer("state")
+        number = lib.container_state_number(c)
+        return STATES[number] if number >= 0 else decode(lib.container_state(c))
 
     @property
     def is_running(self) -> bool:
@@ -194,6 +203,8 @@ class Container(Handle):
     @property
     def network(self) -> Networks:
         """The networks of the configuration."""
+        from .network import Networks
+
         return Networks(self)
 
     def get_config_item(self, key: Text) -> str:
@@ -300,6 +311,8 @@ class Container(Handle):
 
         Raises CreateError.
         """
+        from collections.abc import Mapping
+
         c = self._pointer("create")
         if isinstance(args, Mapping):
             args = [word for name, value in args.items() for word in (f"--{name}", value)]
@@ -442,24 +455,17 @@ class Container(Handle):
         """Let all processes of the container run again."""
         self._check(lib.container_unfreeze(self._pointer("unfreeze")), "unfreeze", "running")
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[Self]:
+    def frozen(self) -> AbstractContextManager[Self]:
         """A with block in which the container is frozen."""
-        self.freeze()
-        try:
-            yield self
-        finally:
-            self.unfreeze()
+        from . import blocks
 
-    @contextlib.contextmanager
-    def started(self, argv: Iterable[Text] | None = None) -> Iterator[Self]:
+        return blocks.frozen(self)
+
+    def started(self, argv: Iterable[Text] | None = None) -> AbstractContextManager[Self]:
         """A with block in which the container runs; at its end it is killed, unless it has ended."""
-        self.start(argv)
-        try:
-            yield self
-        finally:
-            if self._c is not None and self.is_running:
-                self.stop()
+        from . import blocks
+
+        return blocks.started(self, argv)
 
     def wait(self, *states: State, timeout: float | None = None) -> bool:
         """Wait until the container is in one of some states; False if it is not in time.
@@ -530,6 +536,8 @@ class Container(Handle):
 
         tty  -1 for the first that is free, 0 for /dev/console, n for /dev/ttyn
         """
+        from .terminal import Terminal
+
         c = self._pointer("console_getfd")
         number = ffi.new("int *", tty)
         outer = ffi.new("int *", -1)
@@ -569,6 +577,8 @@ class Container(Handle):
         if comment is not None:
             if commentfile is not None:
                 raise ValueError("comment and commentfile exclude each other")
+            import tempfile
+
             with tempfile.NamedTemporaryFile() as file:
                 file.write(encode(comment))
                 file.flush()
@@ -580,6 +590,8 @@ class Container(Handle):
 
     def snapshot_list(self) -> list[Snapshot]:
         """The container's snapshots. Raises SnapshotError."""
+        from .snapshot import taken_snapshots
+
         c = self._pointer("snapshot_list")
         array = ffi.new("struct lxc_snapshot **")
         count = lib.container_snapshot_list(c, array)
@@ -589,14 +601,14 @@ class Container(Handle):
     def snapshot_restore(self, snapshot: Text | Snapshot, newname: Text | None = None) -> None:
         """Make a snapshot the container again, or another container. Raises SnapshotError."""
         c = self._pointer("snapshot_restore")
-        name = snapshot.name if isinstance(snapshot, Snapshot) else snapshot
+        name = _snapshot_name(snapshot)
         done = lib.container_snapshot_restore(c, encode(name), encode_optional(newname))
         self._check(done, "snapshot_restore", "defined", kind=SnapshotError, value=name)
 
     def snapshot_destroy(self, snapshot: Text | Snapshot) -> None:
         """Remove a snapshot. Raises SnapshotError."""
         c = self._pointer("snapshot_destroy")
-        name = snapshot.name if isinstance(snapshot, Snapshot) else snapshot
+        name = _snapshot_name(snapshot)
         self._check(lib.container_snapshot_destroy(c, encode(name)), "snapshot_destroy", "defined", SnapshotError, name)
 
     def snapshot_destroy_all(self) -> None:
@@ -764,6 +776,8 @@ class Container(Handle):
 
     def interfaces(self) -> list[Interface]:
         """The running container's network interfaces with their addresses."""
+        from .network import Interface
+
         return [
             Interface(name, tuple(self.get_ips(name, "inet")), tuple(self.get_ips(name, "inet6")))
             for name in self.get_interfaces()

@@ -64,3 +64,7 @@ def wait_states() -> list[str]:
     states = ffi.new("const char *[]", count)
     lib.lxc_get_wait_states(states)
     return [decode(state) for state in states]
+
+
+STATES = tuple(wait_states())
+"""Names of the states by their numbers."""

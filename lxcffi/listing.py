@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import log
-from .container import Container
 from .errors import LxcError
 from .ffi import ffi, lib
 from .text import decode, encode, encode_optional, taken_string
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .container import Container
     from .text import Text
 
 _FUNCTIONS = {
@@ -40,6 +39,8 @@ def _list(lxcpath: Text | None, defined: bool, active: bool, objects: bool) -> t
     lib.free(names[0])
     containers = []
     if objects:
+        from .container import Container
+
         containers = [Container.adopt(found[0][index]) for index in range(count)]
         lib.free(found[0])
     return texts, containers

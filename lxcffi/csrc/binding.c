@@ -133,6 +133,32 @@ bool is_same_file(int one, int other)
 	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0;
 }
 
+static pthread_once_t states_once = PTHREAD_ONCE_INIT;
+static const char **states;
+static int states_count;
+
+static void get_states(void)
+{
+	int count = lxc_get_wait_states(NULL);
+
+	states = calloc((size_t)count, sizeof(*states));
+	if (states != NULL)
+		states_count = lxc_get_wait_states(states);
+}
+
+int container_state_number(struct lxc_container *c)
+{
+	const char *state;
+
+	pthread_once(&states_once, get_states);
+	errno = 0;
+	state = c->state(c);
+	for (int i = 0; i < states_count; i++)
+		if (strcmp(state, states[i]) == 0)
+			return i;
+	return -1;
+}
+
 /* Most values are shorter, and longer ones are kept until the next one only. */
 static __thread char short_text[512];
 static __thread char *long_text;

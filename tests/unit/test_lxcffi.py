@@ -50,11 +50,27 @@ def test_import_loads_nothing_but_the_cffi_back_end() -> None:
     assert foreign == {"_cffi_backend", "__future__"}
 
 
-def test_import_loads_neither_re_nor_enum_nor_typing() -> None:
+@pytest.mark.parametrize("statement", ["import lxcffi", "import lxcffi; lxcffi.Container('unit').state"])
+def test_starting_takes_neither_re_nor_enum_nor_typing(statement: str) -> None:
+    """liblxc's start forks the process twice: what is in its memory costs time."""
     site = [path for path in sys.path if path.endswith("site-packages")]
-    loaded = in_python(f"sys.path += {site!r}\nimport lxcffi\nprint(*sys.modules)", flags="-ISc").stdout.split()
+    loaded = in_python(f"sys.path += {site!r}\n{statement}\nprint(*sys.modules)", flags="-ISc").stdout.split()
     assert "lxcffi._lxc" in loaded
-    assert not {"re", "enum", "typing", "collections", "contextlib", "functools", "ctypes"} & set(loaded)
+    assert not {"re", "enum", "typing", "collections", "contextlib", "functools", "ctypes", "tempfile"} & set(loaded)
+
+
+def test_compat_takes_no_module_that_python3_lxc_does_not() -> None:
+    count = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+    as_there = json.loads(in_python(f"import os, subprocess, time, lxcffi; {count}").stdout)
+    loaded = json.loads(in_python(f"import lxcffi.compat as lxc; lxc.Container('unit').state; {count}").stdout)
+    assert {name for name in set(loaded) - set(as_there) if name.partition(".")[0] != "lxcffi"} == set()
+
+
+def test_states_are_numbered_as_liblxc_does(container: Container) -> None:
+    """A state goes through C as a number, a name that is in no list as text."""
+    assert library.STATES == tuple(library.wait_states())
+    assert set(library.STATES) == set(lxcffi.State.__args__)  # type: ignore[attr-defined]
+    assert library.STATES[lib.container_state_number(container._c)] == "STOPPED"
 
 
 def test_stub_names_what_the_module_has() -> None:
