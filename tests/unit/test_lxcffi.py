@@ -68,7 +68,7 @@ def test_compat_takes_no_module_that_python3_lxc_does_not() -> None:
 
 def test_states_are_numbered_as_liblxc_does(container: Container) -> None:
     """A state goes through C as a number, a name that is in no list as text."""
-    assert library.STATES == tuple(library.wait_states())
+    assert tuple(library.wait_states()) == library.STATES
     assert set(library.STATES) == set(lxcffi.State.__args__)  # type: ignore[attr-defined]
     assert library.STATES[lib.container_state_number(container._c)] == "STOPPED"
 
