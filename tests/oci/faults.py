@@ -2,11 +2,12 @@
 
     PYTHONPATH=.:tests .venv/bin/python -m oci.faults --shards 3
 
-tries all: each process that `create`, `start`, `exec`, `update` and `delete` make is killed at each of its calls, and
-each call that can fail fails. After each, the verb has ended; then `state` answers, `delete --force` removes what
-there is, and no process, mount, cgroup, file of the state directory or descriptor is left, nor is another container
-touched. A failed `create` or `exec` leaves nothing in the first place. Points are what one undisturbed run does: the
-N-th call of a kind of a process. Some of these are second tries, which another run has fewer of: not all are reached.
+tries all: each process that `create`, `start`, `run`, `exec`, `update` and `delete` make is killed at each of its
+calls, and each call that can fail fails. After each, the verb has ended; then `state` answers, `delete --force`
+removes what there is, and no process, mount, cgroup, file of the state directory or descriptor is left, nor is
+another container touched. A failed `create` or `exec` leaves nothing in the first place. Points are what one
+undisturbed run does: the N-th call of a kind of a process. Some of these are second tries, which another run has
+fewer of: not all are reached.
 
 A container that a point has left as it was, to the byte of its state directory, serves for the next points of the
 verb, and is deleted after these.
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 FAULTS = {"KILL": 0} | {name: getattr(errno, name) for name in ("ENOMEM", "ENOSPC", "EMFILE", "EIO", "EINTR", "EPERM")}
-VERBS = ("create", "start", "exec", "update", "delete")
+VERBS = ("create", "start", "run", "exec", "update", "delete")
 
 PATIENCE = 15.0
 """Seconds for a verb; what takes longer hangs."""
@@ -56,6 +57,8 @@ SAMPLED_START_UP = 40
 """A sample takes each 40th of the calls with which each verb begins, the interpreter's, or had little else."""
 WORD = 8
 """Bytes of a chunk's number on its way to a shard."""
+CONTAINER = "0.1.1"
+"""Role of the container's init, and what those of its children begin with."""
 CHUNK = 25
 """Points of one verb that a shard tries in a row, and that a container may serve for."""
 
@@ -180,9 +183,14 @@ class Laboratory:
             return [int(n) for n in file.readline().split()[1:]]
 
     def points(self, verb: str, faults: Sequence[str], start_up_stride: int = 1) -> list[Point]:
-        """All points of a verb with these faults; of the interpreter's start each so many calls are one."""
+        """
+        All points of a verb with these faults; of the interpreter's start each so many calls are one.
+
+        `run` is `create` and `start` in one: its points are what the container's processes do after `create`.
+        """
         found = []
         start_up = self.start_up()
+        created = {role: len(calls) for role, calls in self.calls("create").items()} if verb == "run" else {}
         for role, calls in self.calls(verb).items():
             common = 0
             counts: dict[int, int] = {}
@@ -191,6 +199,8 @@ class Laboratory:
                     common += 1
             for index, number in enumerate(calls):
                 counts[number] = counts.get(number, 0) + 1
+                if verb == "run" and (index < created.get(role, 0) or not role.startswith(CONTAINER)):
+                    continue
                 if index < common and index % start_up_stride:
                     continue
                 name = call_name(number)
@@ -241,7 +251,7 @@ class Laboratory:
         self._judge(outcome, container)
 
     def _prepare(self, verb: str) -> Container:
-        status = {"create": "", "start": "created"}.get(verb, "running")
+        status = {"create": "", "run": "", "start": "created"}.get(verb, "running")
         if self._patient and self._patient.status == status:
             return self._patient.container
         problems = self._discharge()
@@ -271,6 +281,7 @@ class Laboratory:
         odd = self._attempts % 2  # so that there is something to do
         words = {
             "create": ["create", "--bundle", container.bundle.path, "--pid-file", container.pid_file, container.id],
+            "run": ["run", "--detach", "--bundle", container.bundle.path, container.id],
             "start": ["start", container.id],
             "exec": ["exec", container.id, "/bin/true"],
             "update": ["update", "--memory", str(1 << 27 + odd), "--pids-limit", str(50 + odd), container.id],
@@ -295,8 +306,8 @@ class Laboratory:
         point, problems = outcome.point, outcome.problems
         failed_by_itself = 0 < outcome.status < 128
         status = ""
-        if point.verb == "create" and failed_by_itself and container.id in self.runtime.containers():
-            problems.append(f"a failed create left its directory ({outcome.message})")
+        if point.verb in ("create", "run") and failed_by_itself and container.id in self.runtime.containers():
+            problems.append(f"a failed {point.verb} left its directory ({outcome.message})")
         if point.verb in ("exec", "update") and not self._alone(container):
             problems.append("a process is left in the container")
         if container.id in self.runtime.containers():
