@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ class Signals:
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._former = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        sys.unraisablehook = _without_a_word  # by which Python tells of a number that it could not write
         handled = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
         self._handlers = {number: signal.signal(number, _noted) for number in handled}
 
@@ -39,6 +41,7 @@ class Signals:
     def end(self) -> None:
         """Let them have their former effects."""
         signal.set_wakeup_fd(self._former)
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in self._handlers.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         os.close(self.fd)
@@ -47,6 +50,10 @@ class Signals:
 
 def _noted(number: int, frame: object) -> None:
     """The number arrives through the wake-up descriptor."""
+
+
+def _without_a_word(unraisable: object) -> None:
+    """No traceback reaches a user."""
 
 
 def wait_for(pid: int, pidfd: int, signals: Signals, terminal: Terminal | None) -> int:

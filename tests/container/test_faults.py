@@ -67,3 +67,11 @@ def test_what_gives_up_privileges_does_not_fail_in_silence(laboratory: faults.La
     assert len([outcome for outcome in outcomes if outcome.reached]) > 2
     ignored = [str(outcome.point) for outcome in outcomes if outcome.reached and outcome.status == 0]
     assert len(ignored) == 1, ignored  # PR_SET_NAME
+
+
+def test_a_signal_that_cannot_be_noted_prints_no_traceback(laboratory: faults.Laboratory) -> None:
+    """Python says by itself that it could not write to the descriptor that wakes up `exec`."""
+    points = [p for p in laboratory.points("exec", ["EIO"]) if p.call == "write" and p.role == "0"]
+    outcomes = list(laboratory.attempt_all(points))
+    assert any(outcome.reached for outcome in outcomes)
+    assert [(str(o.point), o.problems) for o in outcomes if o.problems] == []
