@@ -97,6 +97,9 @@ class Archive:
             pass
         for name in begun:
             del sys.modules[name]
+            package, _, own_name = name.rpartition(".")
+            if package in sys.modules:  # where `from package import own_name` would find it half made
+                sys.modules[package].__dict__.pop(own_name, None)
 
     def _begin(self, name: str, specs: "dict[str, ModuleSpec]", begun: "dict[str, ModuleType]") -> "ModuleType":
         """A module, and its package, as before their code runs."""
@@ -129,7 +132,11 @@ class Archive:
 
         def __getattr__(name: str) -> object:  # noqa: N807
             del names["__getattr__"]
-            run()
+            try:
+                run()
+            except BaseException:
+                names["__getattr__"] = __getattr__
+                raise
             return getattr(module, name)
 
         if module.__name__ in self._deferred:

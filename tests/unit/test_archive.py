@@ -13,6 +13,7 @@ import lxcri
 from lxcri.archive import Archive, modules_of, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PROGRAM = """
@@ -103,15 +104,20 @@ for module in (head.pack, head.pack.part, head.pack.part.leaf):
 """
 
 
-def import_head(package: Path, changed: str = "") -> list[str]:
+def import_head(
+    package: Path,
+    changed: str = "",
+    text: str = "import pack.part.leaf\nVALUE = pack.part.leaf.VALUE\n",
+    first: Sequence[str] = ("pack", "pack.part.leaf", "pack.part"),
+) -> list[str]:
     """What BEGINNING prints, of a module whose import begins with the package's; changed: another text of the leaf."""
     head = package.parent / "head.py"
-    head.write_text("import pack.part.leaf\nVALUE = pack.part.leaf.VALUE\n")
+    head.write_text(text)
     path = package.parent / "archive"
     if changed:
         (package / "part" / "leaf.py").write_text(changed)
     modules = [*modules_of("pack", str(package)), ("head", str(head))]
-    write(str(path), modules, first={"head": ["pack", "pack.part.leaf", "pack.part"]})
+    write(str(path), modules, first={"head": first})
     paths = [os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__))), str(package.parent)]
     program = BEGINNING.format(paths=paths, archive=str(path))
     done = subprocess.run([sys.executable, "-IS", "-c", program], check=False, capture_output=True, text=True)
@@ -138,6 +144,34 @@ def test_what_fails_too_early_is_imported_as_ever(package: Path) -> None:
 
 def test_what_fails_for_good_says_so_itself(package: Path) -> None:
     assert import_head(package, "VALUE = undefined\n") == ["NameError: name 'undefined' is not defined"]
+
+
+def test_what_fails_for_good_is_not_found_half_made_in_its_package(package: Path) -> None:
+    text = "from pack.part import leaf\nVALUE = leaf.VALUE\n"
+    answer = import_head(package, "VALUE = undefined\n", text, ("pack", "pack.part", "pack.part.leaf"))
+    assert answer == ["NameError: name 'undefined' is not defined"]
+
+
+def test_another_package_that_fails_does_so_again(tmp_path: Path) -> None:
+    """It is not taken for one that has run."""
+    directory = tmp_path / "other"
+    directory.mkdir()
+    (directory / "__init__.py").write_text("FIRST = 1\nSECOND = undefined\n")
+    write(str(tmp_path / "archive"), (), modules_of("other", str(directory)))
+    program = f"""
+import sys
+sys.path.append({os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))!r})
+from lxcri.archive import Archive
+sys.meta_path.insert(0, Archive({str(tmp_path / "archive")!r}))
+import other
+for _ in range(2):
+    try:
+        other.SECOND
+    except NameError as e:
+        print(e)
+"""
+    done = subprocess.run([sys.executable, "-IS", "-c", program], check=False, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["name 'undefined' is not defined"] * 2, done.stderr
 
 
 def test_a_source_that_has_changed(package: Path) -> None:
