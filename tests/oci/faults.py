@@ -261,6 +261,9 @@ class Laboratory:
         if os.path.exists(container.pid_file):
             os.unlink(container.pid_file)
         if not status:
+            shutil.rmtree(
+                os.path.join(self.runtime.root, "@seccomp"), ignore_errors=True
+            )  # so that each compiles its filter
             bundle.write()
             return container
         container.create()
