@@ -112,7 +112,7 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
     of_liblxc = [f"/{directory}" for directory in (*builder.directories, proc_directory) if directory != "dev"]
     for path in host.writable:
         if path != "/" and not any(is_below(path, place) for place in of_liblxc):
-            builder.add("mounts", "attributes", "root", path, 0, ATTR_RDONLY, 0)
+            builder.add("mounts", "attributes", f"root: {path}", path, 0, ATTR_RDONLY, 0)
     label = _mount_label(builder, spec, host)
     late: list[str] = []
     covered: set[str] = set()

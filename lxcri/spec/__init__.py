@@ -135,7 +135,8 @@ def decode(data: bytes, struct: type[_T], name: str) -> _T:
             return msgspec.convert(_without_nulls(msgspec.json.decode(data)), struct)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at ")
-        raise Error(f"{name}: {path.strip('`') or '$'}: {_lower_first(what)}") from None
+        path = path.strip("`").replace("\n", "\\n") or "$"  # a property's name may have any character
+        raise Error(f"{name}: {path}: {_lower_first(what)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(f"{name}: {_lower_first(str(error))}") from None
 
