@@ -110,6 +110,7 @@ def compile_mounts(builder: Builder, spec: Spec, request: Request, host: Host, *
     mounts = [mount if may_mount(spec, mount.type or "", host.owned) else _bound(mount) for mount in spec.mounts]
     proc_directory = _compile_liblxc_mounts(builder, spec, mounts, host, pre_pivot=pre_pivot)
     of_liblxc = [f"/{directory}" for directory in (*builder.directories, proc_directory) if directory != "dev"]
+    of_liblxc.append("/dev/pts")  # liblxc 6 unmounts what is there
     for path in host.writable:
         if path != "/" and not any(is_below(path, place) for place in of_liblxc):
             builder.add("mounts", "attributes", f"root: {path}", path, 0, ATTR_RDONLY, 0)
