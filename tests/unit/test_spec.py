@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from msgspec import inspect
 
 from lxcri import spec
@@ -328,6 +328,8 @@ JSON = st.recursive(
 
 @settings(max_examples=50)
 @given(st.dictionaries(NAMES, JSON))
+@example({"annotations": {"\n": 1}})
+@example({"ociVersion": {"\n": {"\x00": None}}})
 def test_any_document_decodes_or_is_an_error(document: dict[str, Any]) -> None:
     """Of one line, with a path; nothing else is raised."""
     message = "config.json: $"
