@@ -6,7 +6,7 @@ Coverage-guided fuzzing of what reads other people's words.
 
 Targets, with libFuzzer and the sanitizers of addresses and undefined behaviour (Debian: clang, libclang-rt-14-dev):
     reader      lxcri-init's reader of programs
-    helper      lxcri-init as a whole, in a kernel whose answers are the input: programs, packets, files of images
+    lxcri_init  lxcri-init as a whole, in a kernel whose answers are the input: programs, packets, files of images
 and with atheris, which is libFuzzer for Python (pip install atheris):
     config      decoding and compiling config.json
     arguments   both parsers of the command line
@@ -79,7 +79,7 @@ def argument_seeds() -> Seeds:
 TARGETS: dict[str, tuple[Callable[[str, str], list[str]], Callable[[], Seeds], int]] = {
     # how it is built, what it starts from, the longest input
     "reader": (build_c, corpus.encoded_programs, 1 << 14),
-    "helper": (build_c, corpus.runs, 1 << 14),
+    "lxcri_init": (build_c, corpus.runs, 1 << 14),
     "config": (python_command, config_seeds, 1 << 17),
     "arguments": (python_command, argument_seeds, 1 << 9),
 }

@@ -138,7 +138,7 @@ BEFORE = range(70, 130)
 
 
 def runs() -> list[bytes]:
-    """Inputs of helper.c: programs as init, after a hook process, as the hook process and in exec; and images."""
+    """Inputs of lxcri_init.c: programs as init, after a hook process, as the hook process and in exec; and images."""
     found = [bytes([what]) + short for short in map(_short_program, programs()) for what in range(4)]
     chance = random.Random(1)
     alphabet = [0] * 40 + [*ENOENT] * 12 + [*EEXIST] * 8 + [*range(256)] + [*b"/:.\n0"] * 4
