@@ -109,11 +109,9 @@ def _owns(spec: Spec, kind: str) -> bool:
     return True
 
 
-def _writable(rootfs: str) -> tuple[str, ...]:
+def _writable(mountinfo: str, rootfs: str) -> tuple[str, ...]:
     """Host.writable: what liblxc makes read-only, and was not."""
-    found = [
-        path for path, options in mounts_below(read_whole("/proc/self/mountinfo"), rootfs).items() if "rw" in options
-    ]
+    found = [path for path, options in mounts_below(mountinfo, rootfs).items() if "rw" in options]
     try:
         readonly = os.statvfs(rootfs).f_flag & os.ST_RDONLY
     except OSError:  # which is said when it is to be entered
@@ -159,8 +157,9 @@ def gather_host(
     user_namespace = read_text("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
     owned = _owned(spec) if user_namespace else ALL_SHOWN
     has_proc = any(m.type == "proc" and d == "/proc" for m, d in zip(spec.mounts, destinations, strict=True))
-    writable = _writable(rootfs)
-    shown = layout = detect()
+    mountinfo = read_whole("/proc/self/mountinfo")
+    writable = _writable(mountinfo, rootfs)
+    shown = layout = detect(mountinfo)
     if not request.systemd and (user_namespace if rootless is None else rootless):
         layout = _usable(layout, (spec.linux and spec.linux.cgroups_path) or "", request.id)
     return Host(

@@ -206,10 +206,10 @@ def warm(layout: Layout) -> None:
         return
 
 
-def detect() -> Layout:
-    """The Layout of the calling process; raises Error if /proc is not there."""
+def detect(mountinfo: str = "") -> Layout:
+    """The Layout of the calling process; raises Error if /proc is not there. mountinfo: if it has been read."""
     try:
-        layout = Layout.parse(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"))
+        layout = Layout.parse(mountinfo or read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"))
         if layout.unified is not None:
             layout.unified_controllers = frozenset(read_text(f"{layout.unified}/cgroup.controllers").split())
     except OSError as e:

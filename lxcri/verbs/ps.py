@@ -9,12 +9,15 @@ from ..state import Entry, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Collection
 
     from ..context import Context
     from ..state import State
+else:
+    import _signal  # not `signal`, which imports enum
 
-IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ
+IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 def run(ctx: Context, *, id: str, format: str, ps_options: list[str]) -> int:
