@@ -44,6 +44,8 @@ def _string(value: str) -> bytes:
     return data
 
 
+_state_number = _lib.container_state_number
+
 _keys: dict[str, bytes] = {}
 """Keys as _string() makes them."""
 
@@ -164,7 +166,7 @@ class Container:
 
     def __init__(self, name: str, config_path: Text | None = None) -> None:
         pointer = _lib.lxc_container_new(_string(name), _encode_optional(config_path or None))
-        if pointer == _ffi.NULL:
+        if not pointer:
             raise RuntimeError(f"error during init for container '{name}'.")
         self._c = _ffi.gc(pointer, _lib.lxc_container_put)
 
@@ -210,8 +212,10 @@ class Container:
     @property
     def state(self) -> str:
         """What the container is doing."""
-        number = _lib.container_state_number(self._c)
-        return _STATES[number] if number >= 0 else _decode(_lib.container_state(self._c))
+        try:
+            return _STATES[_state_number(self._c)]
+        except IndexError:
+            return _decode(_lib.container_state(self._c))
 
     def add_device_net(self, name: str, destname: str | None = None) -> bool:
         """Move one of the host's network interfaces into the running container."""

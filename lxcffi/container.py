@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 _MAX_SECONDS = 0x7FFFFFFF
 
+# Programs ask for the state in loops, where looking the function up shows beside liblxc's own time.
+_state_number = lib.container_state_number
+
 
 def _seconds(timeout: float | None) -> int:
     """A timeout as liblxc has it: whole seconds, -1 for ever."""
@@ -132,8 +135,10 @@ class Container(Handle):
         c = self._c
         if c is None or log.captured >= 0:
             c = self._pointer("state")
-        number = lib.container_state_number(c)
-        return STATES[number] if number >= 0 else decode(lib.container_state(c))
+        try:
+            return STATES[_state_number(c)]
+        except IndexError:
+            return decode(lib.container_state(c))
 
     @property
     def is_running(self) -> bool:

@@ -37,12 +37,13 @@ class Handle:
 
     def __init__(self, name: Text, lxcpath: Text | None = None) -> None:
         encoded = encode(name)
-        self.name = decode(encoded)
+        self.name = name if type(name) is str else decode(encoded)
         self._c = None
         ffi.errno = 0
-        log.begin()
+        if log.captured >= 0:
+            log.begin()
         pointer = lib.lxc_container_new(encoded, encode_optional(lxcpath))
-        if pointer == ffi.NULL:
+        if not pointer:
             errno = ffi.errno
             raise LxcError("lxc_container_new", container=self.name, errno=errno, log=log.captured_errors())
         self._c = ffi.gc(pointer, lib.lxc_container_put)

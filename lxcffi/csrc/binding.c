@@ -156,7 +156,7 @@ int container_state_number(struct lxc_container *c)
 	for (int i = 0; i < states_count; i++)
 		if (strcmp(state, states[i]) == 0)
 			return i;
-	return -1;
+	return states_count;
 }
 
 /* Most values are shorter, and longer ones are kept until the next one only. */

@@ -29,7 +29,7 @@ bool is_same_file(int one, int other);
  */
 int container_replace_config_item(struct lxc_container *c, const char *key, const char *values, int count, bool exact);
 
-/* What the container is doing, by its place in what lxc_get_wait_states() gives; -1 for what is not there. */
+/* What the container is doing, by its place in what lxc_get_wait_states() gives; their number for what is not there. */
 int container_state_number(struct lxc_container *c);
 
 /* Text of a configuration item, in storage of the calling thread up to its next call; NULL if liblxc has none. */

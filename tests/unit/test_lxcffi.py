@@ -7,15 +7,17 @@ import errno
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import lxcffi
-from lxcffi import library, log, text
+from lxcffi import compat, library, log, text
 from lxcffi.container import Container
 from lxcffi.ffi import ffi, lib
 
@@ -71,6 +73,27 @@ def test_states_are_numbered_as_liblxc_does(container: Container) -> None:
     assert tuple(library.wait_states()) == library.STATES
     assert set(library.STATES) == set(lxcffi.State.__args__)  # type: ignore[attr-defined]
     assert library.STATES[lib.container_state_number(container._c)] == "STOPPED"
+
+
+@pytest.mark.parametrize("kind", [Container, compat.Container])
+def test_a_state_that_has_no_number_is_told_as_liblxc_calls_it(
+    kind: type[Container | compat.Container], tmp_path: Path
+) -> None:
+    """A monitor that hangs up before it has answered leaves liblxc without a state."""
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.bind(f"\0{tmp_path}/unit/command")
+        monitor.listen()
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = monitor.accept()
+                with connection:
+                    connection.recv(16)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert kind("unit", str(tmp_path)).state == "INVALID STATE"
+        thread.join()
 
 
 def test_stub_names_what_the_module_has() -> None:
