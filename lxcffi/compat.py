@@ -39,7 +39,7 @@ def _string(value: str) -> bytes:
     if not isinstance(value, str):
         raise TypeError(f"argument must be str, not {type(value).__name__}")
     data = value.encode("utf-8", "surrogateescape")
-    if b"\0" in data:
+    if 0 in data:
         raise ValueError("embedded null character")
     return data
 

@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
 def encode(text: Text) -> bytes:
     """Bytes of a str, bytes or path. Raises ValueError for a NUL, at which C would cut the string short."""
-    if type(text) is str:  # nearly always, and nearly always without surrogates
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:
-            data = text.encode("utf-8", "surrogateescape")
+    if type(text) is str:  # nearly always
+        data = text.encode("utf-8", "surrogateescape")
     else:
         value = text if isinstance(text, (str, bytes)) else os.fspath(text)
         data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    if b"\0" in data:
+    if 0 in data:
         raise ValueError(f"embedded null character in {text!r}")
     return data
 
