@@ -2,65 +2,77 @@
 The compiled modules of lxcri and lxcffi, and of what they need of other packages, in one file, which saves their import
 most of its system calls.
 
-`python3 -m lxcri.entry` writes it beside the .pyc files, and the command uses it if it is there. It holds as much as
-they do: a module whose source has another size or time of change since is imported as ever.
+`python3 -m lxcri.entry` writes it beside the .pyc files (packing.py), and the command uses it if it is there. It holds
+as much as they do: a module whose source has another size or time of change since is imported as ever.
 """
 
 # Not `from __future__ import annotations`: before this runs that module would not come from the archive.
+import gc
 import marshal
 import posix
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
+    from typing import Any, TypeAlias
+
+    Beginning: TypeAlias = tuple[Sequence[str], int, int]
+    Row: TypeAlias = tuple[str, int, int, bool, int, int, Beginning | None]
+    Table: TypeAlias = dict[str, Row]
+    Head: TypeAlias = tuple[CodeType, Table, bytes, dict[str, CodeType]]
 
 PATH = f"{__file__.rpartition('/')[0]}/__pycache__/lxcri.{sys.implementation.cache_tag}.archive"
-LENGTH = 8
-"""Bytes of the length of what follows first: this module's code, a table, and, encoded again since most
-verbs do not need it, another one. Then comes all other code."""
-FIRST_READ = 32768
+HEAD_BYTES = 65536
+"""The head of the file, filled up with zeroes: the code of this module, a table, two others, encoded again since most
+verbs do not need them, and the code of the modules that all verbs need. All other code follows."""
 NAME = "lxcri.archive"
 
 
 class Archive:
     """
-    A finder and loader of the modules in the file at path; raises OSError or ValueError if there is none.
-
-    data is what the file begins with, if it has been read.
+    A finder and loader of the modules in an open archive with this head.
 
     The table has of each module: source, its time of change in seconds, its size, whether it is a package, place and
-    length of its code, and the modules that its import begins with.
+    length of its code, and, where its import takes many others, what it begins with: those modules, and place and
+    length of their code and its own, all in one; no length for what is in the head.
     """
 
-    def __init__(self, path: str, data: bytes = b"") -> None:
-        self._fd = _open(path)
-        data = data or posix.read(self._fd, FIRST_READ)
-        self._start = LENGTH + int.from_bytes(data[:LENGTH], sys.byteorder)
-        if self._start > len(data):
-            data += posix.pread(self._fd, self._start - len(data), len(data))
-        try:
-            _, self._table, self._rest = marshal.loads(memoryview(data)[LENGTH : self._start])  # noqa: S302 (as a .pyc file)
-        except (EOFError, TypeError) as e:
-            raise ValueError(str(e)) from None
+    def __init__(self, fd: int, head: "Head") -> None:
+        self._fd = fd if fd > 2 else _above_standard(fd)
+        _, self._table, self._rest, self._codes = head
         self._deferred: "set[str]" = set()
         self._kind = type(sys.__spec__)
+
+    @classmethod
+    def open(cls, path: str) -> "Archive":
+        """The archive at path; raises OSError or ValueError if there is none."""
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            return cls(fd, marshal.loads(posix.read(fd, HEAD_BYTES)))  # noqa: S302 (as a .pyc file)
+        except (ValueError, EOFError, TypeError) as e:
+            posix.close(fd)
+            raise ValueError(f"{path}: {e}") from None
 
     def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
         """The module, if it is here and its source has not changed."""
         spec = self._spec(name)
-        if spec is not None and (first := self._table[name][6]):
-            self._import(first)
+        if spec is not None and (beginning := self._table[name][6]):
+            names, place, length = beginning
+            if length:
+                self._codes.update(self._load(place, length))
+            self._import(names)
         return spec
 
     def _spec(self, name: str) -> "ModuleSpec | None":
         entry = self._table.get(name)
         if entry is None and self._rest:
-            rest = marshal.loads(self._rest)  # noqa: S302
-            self._table.update(rest)
-            self._deferred.update(rest)
+            seldom, other = marshal.loads(self._rest)  # noqa: S302
+            self._table.update(seldom)
+            self._table.update(other)
+            self._deferred.update(other)
             self._rest = b""
             entry = self._table.get(name)
         if entry is None:
@@ -146,16 +158,15 @@ class Archive:
 
     def code(self, name: str) -> "CodeType":
         """The code of a module."""
-        place, length = self._table[name][4:6]
-        code: "CodeType" = marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
+        code: "CodeType" = self._codes.pop(name, None) or self._load(*self._table[name][4:6])
         return code
 
+    def _load(self, place: int, length: int) -> "Any":
+        return marshal.loads(posix.pread(self._fd, length, HEAD_BYTES + place))  # noqa: S302
 
-def _open(path: str) -> int:
-    """Open a file to be read, behind the standard streams: the caller may have closed them."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    if fd > 2:
-        return fd
+
+def _above_standard(fd: int) -> int:
+    """The descriptor behind the standard streams: the caller may have closed them."""
     import fcntl
 
     try:
@@ -164,79 +175,10 @@ def _open(path: str) -> int:
         posix.close(fd)
 
 
-def modules_of(package: str, directory: str) -> "Iterable[tuple[str, str]]":
-    """Name and source of each module of a package in this directory."""
-    import os
-
-    for parent, _, names in os.walk(directory):
-        prefix = package + parent.removeprefix(directory).replace("/", ".")
-        for name in sorted(names):
-            if name == "__init__.py":
-                yield prefix, os.path.join(parent, name)
-            elif name.endswith(".py"):
-                yield f"{prefix}.{name.removesuffix('.py')}", os.path.join(parent, name)
-
-
-def compiled(text: bytes, source: str) -> "CodeType":
-    """
-    The code of this text, which is that of the file source, without what only takes time to load.
-
-    That is docstrings, as with -OO, and the import of the module __future__: its statement is for the compiler.
-    """
-    import __future__
-
-    import ast
-
-    tree = ast.parse(text, source)
-    flags = 0
-    for statement in list(tree.body):
-        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-            tree.body.remove(statement)
-            for feature in statement.names:
-                flags |= getattr(__future__, feature.name).compiler_flag
-    code: "CodeType" = compile(tree, source, "exec", flags, dont_inherit=True, optimize=2)
-    return code
-
-
-def write(
-    path: str,
-    modules: "Iterable[tuple[str, str]]",
-    rest: "Iterable[tuple[str, str]]" = (),
-    first: "Mapping[str, Sequence[str]] | None" = None,
-) -> None:
-    """
-    Write modules, each with its source, to the file at path, those of the rest in a second table; raises OSError.
-
-    first: what the import of some of them begins with, in an order in which each needs none but those before it
-    """
-    import os
-
-    own = b""
-    table: dict[str, tuple[str, int, int, bool, int, int, Sequence[str]]] = {}
-    count = len(modules := list(modules))
-    codes = b""
-    for module, source in [*modules, *rest]:
-        with open(source, "rb") as file:
-            status = os.fstat(file.fileno())
-            code = marshal.dumps(compiled(file.read(), source))
-        if module == NAME:
-            own = code
-        is_package = os.path.basename(source) == "__init__.py"
-        begins = (first or {}).get(module, ())
-        table[module] = source, int(status.st_mtime), status.st_size, is_package, len(codes), len(code), begins
-        codes += code
-    entries = list(table.items())
-    index = marshal.dumps((own, dict(entries[:count]), marshal.dumps(dict(entries[count:]))))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "wb") as file:
-        file.write(len(index).to_bytes(LENGTH, sys.byteorder) + index + codes)
-    os.replace(temporary, path)
-
-
-def install(path: str, data: bytes = b"") -> None:
-    """Import from the archive at path from now on; raises OSError or ValueError if it is none or not of this code."""
-    archive = Archive(path, data)
-    if data and archive.find_spec(NAME) is None:
+def install(fd: int, head: "Head") -> None:
+    """Import from this archive from now on; raises ValueError if this module has changed since it was written."""
+    gc.disable()  # of which main() would be the first to do it, after its imports
+    archive = Archive(fd, head)
+    if archive.find_spec(NAME) is None:
         raise ValueError("another version of this module")
     sys.meta_path.insert(2, archive)  # what the interpreter has built in is not here

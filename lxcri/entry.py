@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from importlib.util import find_spec
 
-from . import archive
+from . import archive, packing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
 
 PACKED = ("lxcri", "lxcffi")
+EVERYWHERE = "lxcri.__main__"
 BEGINNINGS = {
-    "lxcri.__main__": (),
+    EVERYWHERE: (),
     **{f"lxcri.verbs.{verb}": () for verb in ("create", "start", "state", "kill", "delete", "exec")},
     "lxcri.bundle": ("lxcri.host", "lxcri.launch", "lxcri.linux"),
 }
@@ -65,22 +66,52 @@ def program(paths: list[str], archive_path: str = "") -> str:
 
     The archive's own module is the first thing in it, so that nothing needs to be searched for.
     """
-    lines = ["import gc", "import sys", "", "gc.disable()", f"sys.path += {paths!r}", ""]
+    lines = ["import sys", "", f"sys.path += {paths!r}"]
     if archive_path:
         lines += [
             "try:",
-            "    from marshal import loads",
-            "",
-            f"    with open({archive_path!r}, 'rb', 0) as file:",
-            f"        data = file.read({archive.FIRST_READ})",
+            "    import marshal",
+            "    import posix",
+            f"    fd = posix.open({archive_path!r}, posix.O_RDONLY | posix.O_CLOEXEC)",
+            f"    head = marshal.loads(posix.read(fd, {archive.HEAD_BYTES}))",
             f"    names = {{'__name__': {archive.NAME!r}, '__file__': {archive.__file__!r}}}",
-            f"    exec(loads(loads(data[{archive.LENGTH}:])[0]), names)",
-            f"    names['install']({archive_path!r}, data)",
+            "    exec(head[0], names)",
+            "    names['install'](fd, head)",
             "except (OSError, ValueError, EOFError, TypeError):",
             "    pass",
-            "",
         ]
     return "\n".join([*lines, "from lxcri.__main__ import main", "", "main()", ""])
+
+
+def write_interpreter(directory: str, python: str) -> str:
+    """
+    Give an interpreter a directory of its own, from which it starts faster, and return its path in there.
+
+    A ._pth file says what it imports from, instead of a search, and first of all it finds there what each start
+    imports, without reading the long list of the standard library (docs.python.org, "The initialization of the
+    sys.path module search path"). Raises OSError.
+    """
+    name = os.path.basename(python)
+    listing = subprocess.run(
+        [python, "-IS", "-c", "import sys; print(sys.platlibdir, sys._stdlib_dir, *sys.path, sep='\\n')"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    platlibdir, stdlib, *paths = listing.stdout.splitlines()
+    lib = os.path.join(directory, platlibdir)
+    os.makedirs(lib, exist_ok=True)
+    path = os.path.join(directory, name)
+    link(python, path)
+    link(os.path.join(stdlib, "encodings"), os.path.join(directory, "encodings"))
+    link(stdlib, os.path.join(lib, os.path.basename(stdlib)))  # where its prefix says that its library is
+    replace(f"{path}._pth", "".join(f"{line}\n" for line in [directory, *filter(os.path.exists, paths)]), 0o644)
+    return path
+
+
+def link(target: str, path: str) -> None:
+    """Make or replace a symbolic link; who uses it meanwhile finds the old one or the new one."""
+    temporary = f"{path}.new"
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
 
 
 def fits_shebang(python: str) -> bool:
@@ -113,13 +144,13 @@ def imported(modules: Iterable[str]) -> dict[str, str]:
     return sources
 
 
-def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]]]:
-    """What archive.write() takes: our own modules, and what `create` imports of others'."""
+def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]], str]:
+    """What packing.write() takes: our own modules, and what `create` imports of others'."""
     own = {
         module: source
         for name in PACKED
         if (spec := find_spec(name)) and spec.origin
-        for module, source in archive.modules_of(name, os.path.dirname(spec.origin))
+        for module, source in packing.modules_of(name, os.path.dirname(spec.origin))
     }
     others: dict[str, str] = {}
     first: dict[str, list[str]] = {}
@@ -127,29 +158,47 @@ def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, li
         sources = imported([name, *following])
         others.update((module, source) for module, source in sources.items() if module not in own)
         first[name] = [module for module in sources if module != name]
-    return list(own.items()), list(others.items()), first
+    return list(own.items()), list(others.items()), first, EVERYWHERE
+
+
+def interpreter() -> str:
+    """The path of this interpreter in a directory of its own, or, where that cannot be, as it is."""
+    # Not the link in a virtual environment, from which Python would go and look for its library.
+    python = os.path.realpath(sys.executable)
+    directory = archive.PATH.removesuffix(".archive")
+    if not fits_shebang(os.path.join(directory, os.path.basename(python))):
+        return python
+    try:
+        return write_interpreter(directory, python)
+    except OSError as e:
+        complain(directory, e)
+        return python
 
 
 def write_archive() -> None:
     """Write the archive of modules, where the package's directory can be written."""
     try:
-        archive.write(archive.PATH, *packed())
+        packing.write(archive.PATH, *packed())
     except OSError as e:
-        sys.stderr.write(f"lxcri.entry: {archive.PATH}: {e.strerror}; without it the command starts more slowly\n")
+        complain(archive.PATH, e)
 
 
-def replace(path: str, text: str) -> None:
-    """Write an executable file under a temporary name and move it into place: it may be running."""
+def complain(path: str, e: OSError) -> None:
+    """Say that something that only makes it faster could not be written."""
+    sys.stderr.write(f"lxcri.entry: {path}: {e.strerror}; without it the command starts more slowly\n")
+
+
+def replace(path: str, text: str, mode: int = 0o755) -> None:
+    """Write a file, an executable by default, under a temporary name and move it into place: it may be running."""
     temporary = f"{path}.new"
     with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
-    os.chmod(temporary, 0o755)  # noqa: S103 - a command is for everyone
+    os.chmod(temporary, mode)
     os.replace(temporary, path)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
-    # Not the link in a virtual environment, from which Python would go and look for its library.
-    write(os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths(), archive.PATH)
+    write(os.path.abspath(sys.argv[1]), interpreter(), package_paths(), archive.PATH)
     write_archive()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lxcri
-from lxcri.archive import Archive, modules_of, write
+from lxcri.archive import Archive
+from lxcri.packing import modules_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ PROGRAM = """
 import sys
 sys.path.append({packages!r})
 from lxcri.archive import Archive
-sys.meta_path.insert(0, Archive({archive!r}))
+sys.meta_path.insert(0, Archive.open({archive!r}))
 import pack.part.leaf
 for name in ("pack", "pack.part", "pack.part.leaf"):
     module = sys.modules[name]
@@ -72,7 +73,7 @@ import builtins, sys
 sys.path.append({os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))!r})
 from lxcri.archive import Archive
 builtins.ran = []
-sys.meta_path.insert(0, Archive({str(tmp_path / "archive")!r}))
+sys.meta_path.insert(0, Archive.open({str(tmp_path / "archive")!r}))
 import other
 print(builtins.ran)
 leaf = other.leaf
@@ -92,7 +93,7 @@ BEGINNING = """
 import sys
 sys.path[:0] = {paths!r}
 from lxcri.archive import Archive
-archive = Archive({archive!r})
+archive = Archive.open({archive!r})
 sys.meta_path.insert(0, archive)
 searched = []
 archive.find_spec = lambda name, *_: searched.append(name) or Archive.find_spec(archive, name)
@@ -162,7 +163,7 @@ def test_another_package_that_fails_does_so_again(tmp_path: Path) -> None:
 import sys
 sys.path.append({os.path.dirname(os.path.dirname(os.path.abspath(lxcri.__file__)))!r})
 from lxcri.archive import Archive
-sys.meta_path.insert(0, Archive({str(tmp_path / "archive")!r}))
+sys.meta_path.insert(0, Archive.open({str(tmp_path / "archive")!r}))
 import other
 for _ in range(2):
     try:
@@ -197,7 +198,7 @@ def test_a_changed_source_among_what_an_import_begins_with(package: Path) -> Non
 
 def test_no_archive(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Archive(str(tmp_path / "archive"))
+        Archive.open(str(tmp_path / "archive"))
 
 
 @pytest.mark.parametrize("size", [0, 5, 8, 20])
@@ -205,4 +206,4 @@ def test_an_archive_cut_short(size: int, package: Path) -> None:
     path = package.parent / "archive"
     os.truncate(path, size)
     with pytest.raises(ValueError, match=r"."):
-        Archive(str(path))
+        Archive.open(str(path))
