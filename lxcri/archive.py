@@ -158,7 +158,9 @@ class Archive:
 
     def code(self, name: str) -> "CodeType":
         """The code of a module."""
-        code: "CodeType" = self._codes.pop(name, None) or self._load(*self._table[name][4:6])
+        if name in self._codes:
+            return self._codes.pop(name)
+        code: "CodeType" = self._load(*self._table[name][4:6])
         return code
 
     def _load(self, place: int, length: int) -> "Any":

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from .cgroup.fs import Cgroup
+    from .cgroup.writable import WritableCgroup
     from .context import Context
     from .plan import Plan
     from .spec import Process
@@ -45,7 +45,7 @@ class Execution:
         self._channel = Channel()
         self.pid = -1
 
-    def start(self, process: Process, cgroup: Cgroup | None, console: _socket.socket | None) -> None:
+    def start(self, process: Process, cgroup: WritableCgroup | None, console: _socket.socket | None) -> None:
         """Have the program executed, in the container's cgroup and namespaces; raises Error."""
         helper = open_helper()
         try:
@@ -64,7 +64,7 @@ class Execution:
         finally:
             self._channel.close()
 
-    def _guide(self, process: Process, cgroup: Cgroup | None, console: _socket.socket | None) -> None:
+    def _guide(self, process: Process, cgroup: WritableCgroup | None, console: _socket.socket | None) -> None:
         initial, final = exec_cpus(process)
         self._channel.expect(HELLO, self.ctx.log.warn)
         self._set_affinity(initial, "initial")
@@ -87,7 +87,7 @@ class Execution:
             self._deliver_listener(numbers)
         self._channel.expect_end(self.ctx.log.warn)  # execve closes it
 
-    def _place(self, cgroup: Cgroup) -> None:
+    def _place(self, cgroup: WritableCgroup) -> None:
         """
         Move the process to its cgroup.
 

@@ -18,10 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from .cgroup.fs import Cgroup
     from .cgroup.layout import Layout
     from .cgroup.systemd import Systemd
     from .cgroup.unit import Unit
+    from .cgroup.writable import WritableCgroup
     from .context import Context
     from .plan import Plan
     from .resctrl import Group
@@ -77,7 +77,7 @@ class Launch:
         self.plan = plan
         self.entry = entry
         self.layout = layout
-        self.cgroup: Cgroup | None = None
+        self.cgroup: WritableCgroup | None = None
         self.resctrl: Group | None = None
         self.pidfd = -1
         self._systemd: Systemd | None = None
@@ -101,7 +101,7 @@ class Launch:
     def start(self, state: State, console: _socket.socket | None) -> None:
         """Bring the container to where only `start` is missing; raises Error."""
         self.state = state
-        from .cgroup.fs import Cgroup
+        from .cgroup.writable import WritableCgroup
         from .sources import take_trees
 
         users = [fd for fd, j in zip(self._joins, self.plan.host.joins, strict=True) if j.type == "user"]
@@ -109,7 +109,7 @@ class Launch:
             writes = self.plan.host.cgroup_writes
             path = self._connect_to_systemd() + self.plan.host.cgroups_path
             self._record(self._intended_cgroup(path))  # from here on `delete` knows what to remove if we are killed
-            self.cgroup = Cgroup.make(self.layout, path, self.state.id, writes)
+            self.cgroup = WritableCgroup.make(self.layout, path, self.state.id, writes)
             self.cgroup.filtered = self.plan.host.device_filter is not None
             self._record(self.cgroup, self.plan.host.unit)
             self._make_resctrl_group()
@@ -222,15 +222,15 @@ class Launch:
         self._systemd = Systemd(unit.instance)
         return self._systemd.root()
 
-    def _intended_cgroup(self, path: str) -> Cgroup:
+    def _intended_cgroup(self, path: str) -> WritableCgroup:
         """What of the cgroup will be made, if nobody makes a part of it meanwhile; the rest may be of others."""
-        from .cgroup.fs import Cgroup
+        from .cgroup.writable import WritableCgroup
 
         dirs = self.layout.directories(path, self.state.id)
         missing = {name: path for name, path in dirs.items() if not os.path.lexists(path)}
-        return Cgroup(missing, list(missing.values()))
+        return WritableCgroup(missing, list(missing.values()))
 
-    def _record(self, cgroup: Cgroup, unit: Unit | None = None) -> None:
+    def _record(self, cgroup: WritableCgroup, unit: Unit | None = None) -> None:
         """Save what `delete` has to remove. A unit before its cgroup was found unused may be that of another."""
         found = cgroup.record(), f"{unit.instance} {unit.name}" if unit else ""
         if found != (self.state.cgroup, self.state.unit):

@@ -74,7 +74,7 @@ def write(
     blobs: list[bytes] = []
     size = 0
 
-    def add(value: object) -> tuple[int, int]:
+    def add(value: CodeType | dict[str, CodeType]) -> tuple[int, int]:
         nonlocal size
         blobs.append(marshal.dumps(value))
         size += len(blobs[-1])

@@ -614,9 +614,9 @@ def status(entry: Entry, state: State | None) -> str:
     if _accepts_start(entry):
         return "created"
     if state.cgroup:
-        from .cgroup.fs import Cgroup
+        from .cgroup import directories, is_frozen
 
-        if Cgroup.from_record(state.cgroup).frozen():
+        if is_frozen(directories(state.cgroup)):
             return "paused"
     return "running"
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..spec import DeviceCgroup, Resources
-    from .fs import Cgroup
     from .layout import Layout
+    from .writable import WritableCgroup
 
 NO_LIMIT_OF_KEY = {
     # file with a line for each device (or interface): what takes a limit back that was not there
@@ -37,7 +37,7 @@ KEY_OF_VALUE = {"memory.oom_control": "oom_kill_disable", "io.bfq.weight": "defa
 
 
 def update(
-    cgroup: Cgroup,
+    cgroup: WritableCgroup,
     resources: Resources,
     layout: Layout,
     *,
@@ -81,7 +81,7 @@ def update(
         raise Error(f"{e}{_restore(cgroup, before, back)}") from e
 
 
-def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], devices: list[DeviceCgroup]) -> None:
+def _change_unit(unit: str, cgroup: WritableCgroup, writes: list[Write], devices: list[DeviceCgroup]) -> None:
     """Let systemd have the same limits, or it sets them back."""
     from .systemd import change_unit
     from .unit import CPU_QUOTA_FILES, device_properties, limits
@@ -96,7 +96,7 @@ def _change_unit(unit: str, cgroup: Cgroup, writes: list[Write], devices: list[D
         change_unit(unit, properties)
 
 
-def complete(resources: Resources, cgroup: Cgroup, layout: Layout) -> None:
+def complete(resources: Resources, cgroup: WritableCgroup, layout: Layout) -> None:
     """Fill in, on cgroup2, what is one value there with something that is to change."""
     if UNIFIED not in cgroup.dirs:
         return
@@ -122,7 +122,7 @@ def _text(path: str) -> str:
         raise Error(f'cgroup: read "{path}": {reason(e)}') from e
 
 
-def _device_writes(cgroup: Cgroup, resources: Resources) -> tuple[list[Write], list[Write]]:
+def _device_writes(cgroup: WritableCgroup, resources: Resources) -> tuple[list[Write], list[Write]]:
     """What to write for linux.resources.devices on v1, and what would take it back."""
     current = _text(f"{cgroup.dirs['devices']}/devices.list")
     there, back = (
@@ -132,7 +132,7 @@ def _device_writes(cgroup: Cgroup, resources: Resources) -> tuple[list[Write], l
     return there, back
 
 
-def save(cgroup: Cgroup, write: Write) -> Write | None:
+def save(cgroup: WritableCgroup, write: Write) -> Write | None:
     """What would bring the value back that a write replaces; None if it cannot be known."""
     if write.controller not in cgroup.dirs:
         return None
@@ -165,7 +165,7 @@ def _line(lines: list[str], key: str) -> str | None:
     return next((line for line in lines if line.split()[:1] == [key]), None)
 
 
-def _restore(cgroup: Cgroup, before: list[Write], back: list[Write]) -> str:
+def _restore(cgroup: WritableCgroup, before: list[Write], back: list[Write]) -> str:
     """Write back what has changed; returns what that failed with, for the end of an error's text."""
     changed = [write for write in reversed(before) if save(cgroup, write) != write]
     try:

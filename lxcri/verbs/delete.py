@@ -35,7 +35,10 @@ def run(ctx: Context, *, id: str, force: bool) -> int:
                     raise NotFoundError(f'container "{id}" does not exist: its creation did not finish')
                 if current != "stopped":
                     raise Error(f"cannot delete container {id} that is not stopped: {current}")
-            destroy(ctx, entry, state)
+            if current == "stopped":
+                release(ctx, entry, state)
+            else:
+                destroy(ctx, entry, state)
     except NotFoundError:
         if not finish(ctx, id) and not force:
             raise
@@ -59,10 +62,16 @@ def finish(ctx: Context, id: str) -> bool:
 
 def destroy(ctx: Context, entry: Entry, state: State | None) -> None:
     """Kill what lives of a container and remove all that it holds; the entry is locked."""
+    if state is not None:
+        kill_init(state)
+    release(ctx, entry, state)
+
+
+def release(ctx: Context, entry: Entry, state: State | None) -> None:
+    """Remove all that a container whose init has ended holds, with what else of it lives; the entry is locked."""
     if state is None:
         entry.remove()
         return
-    kill_init(state)
     still_ours = is_of_this_boot(state)
     if state.cgroup and still_ours:
         from ..cgroup.fs import Cgroup

@@ -16,7 +16,7 @@ from .create import OWN_TERMINAL, check_preserved, connect_console, send_pidfd, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..cgroup.fs import Cgroup
+    from ..cgroup.writable import WritableCgroup
     from ..context import Context
     from ..terminal import Terminal
 
@@ -110,13 +110,13 @@ def run(
             terminal.restore()
 
 
-def container_cgroup(record: list[str], within: list[str]) -> Cgroup | None:
+def container_cgroup(record: list[str], within: list[str]) -> WritableCgroup | None:
     """The container's cgroup, or, by `--cgroup [CONTROLLER[,...]:]PATH`, others below it."""
-    from ..cgroup.fs import Cgroup
+    from ..cgroup.writable import WritableCgroup
 
     if not record:
         return None
-    cgroup = Cgroup.from_record(record)
+    cgroup = WritableCgroup.from_record(record)
     for option in within:
         controllers, colon, path = option.rpartition(":")
         if ".." in path.split("/"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from ..errors import Error, reason
-from ..state import Entry, open_init, wait_exit
+from ..state import Entry, open_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ else:
 
 SIGKILL = _signal.SIGKILL
 SIGNAL_MAX = 64
-PROMPT = 0.01  # seconds within which a process that is not frozen dies of SIGKILL
 
 
 def run(ctx: Context, *, id: str, signal: str, all: bool) -> int:
@@ -75,9 +74,10 @@ def signal_init(state: State, init: int, number: int) -> None:
         raise Error("container not running") from None
     except OSError as e:
         raise Error(f"signal {number} to process {state.pid}: {reason(e)}") from e
-    if number == SIGKILL and state.cgroup and not wait_exit(init, PROMPT):
-        from ..cgroup.fs import Cgroup
+    if number == SIGKILL and state.cgroup:
+        from ..cgroup import directories, is_frozen
 
-        cgroup = Cgroup.from_record(state.cgroup)
-        if cgroup.frozen():
-            cgroup.thaw()
+        if is_frozen(directories(state.cgroup)):
+            from ..cgroup.fs import Cgroup
+
+            Cgroup.from_record(state.cgroup).thaw()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posix
 
-from ..cgroup.fs import Cgroup
 from ..cgroup.layout import detect
 from ..cgroup.update import update
+from ..cgroup.writable import WritableCgroup
 from ..errors import Error, reason
 from ..spec import CPU, BlockIO, IntelRdt, Memory, Pids, Resources, decode_resources
 from ..spec.base import U64_MAX
@@ -90,7 +90,7 @@ def run(
         if not state.cgroup:
             raise Error("the container has no cgroup")
         devices = ctx.cgroup_devices is not False
-        cgroup = Cgroup.from_record(state.cgroup)
+        cgroup = WritableCgroup.from_record(state.cgroup)
         group = None
         try:
             if l3_cache_schema or mem_bw_schema:

@@ -22,8 +22,8 @@ from oci.device_rules import last_match, some_rules
 from lxcri import linux
 from lxcri.cgroup import UNIFIED, bpf, read_text
 from lxcri.cgroup.devices import DeviceRule, essential_device_rules
-from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.layout import Layout
+from lxcri.cgroup.writable import WritableCgroup
 from lxcri.errors import Error
 
 if TYPE_CHECKING:
@@ -228,10 +228,10 @@ def test_more_rules_than_the_kernel_takes(directory: str) -> None:
 def test_a_cgroup_that_was_there_loses_the_filter(machine: Machine, directory: str) -> None:
     """With the container: the next one in it has its own."""
     point = cgroup.mounts()[UNIFIED]
-    made = Cgroup.make(Layout({}, point), directory.removeprefix(point), "id")
+    made = WritableCgroup.make(Layout({}, point), directory.removeprefix(point), "id")
     made.filter_devices([])
     assert filters(directory)
-    later = Cgroup.from_record(made.record())
+    later = WritableCgroup.from_record(made.record())
     assert later.filtered
     later.remove(parents=True)
     assert filters(directory) == []
@@ -245,7 +245,7 @@ def test_a_failed_create_takes_no_filter_of_another_container(directory: str) ->
     process.wait_for(lambda: read_text(f"{directory}/cgroup.procs"), "the process")
     try:
         with pytest.raises(Error, match="is in use: it holds a process"):
-            Cgroup.make(Layout({}, point), directory.removeprefix(point), "id")
+            WritableCgroup.make(Layout({}, point), directory.removeprefix(point), "id")
         assert len(filters(directory)) == 1
     finally:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""lxcri.cgroup.fs on the machine's own hierarchies: making, placing, limiting, killing, removing."""
+"""Cgroups on the machine's own hierarchies: making, placing, limiting, killing, removing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from oci import process
 from oci.cgroup import directory as cgroup_of
 
 from lxcri import spec
-from lxcri.cgroup import UNIFIED, fs, read_text, write_text
-from lxcri.cgroup.fs import Cgroup
+from lxcri.cgroup import UNIFIED, fs, read_text, writable, write_text
 from lxcri.cgroup.layout import Layout, detect, warm
 from lxcri.cgroup.resources import compile_resources
+from lxcri.cgroup.writable import WritableCgroup
 from lxcri.cgroup.write import Write
 from lxcri.errors import Error
 
@@ -49,12 +49,12 @@ def name(machine: Machine) -> str:
 
 
 @pytest.fixture
-def make(name: str) -> Iterator[Callable[..., Cgroup]]:
+def make(name: str) -> Iterator[Callable[..., WritableCgroup]]:
     """Makes cgroups; they are emptied and removed after the test, with their parents."""
-    made: list[Cgroup] = []
+    made: list[WritableCgroup] = []
 
-    def make(path: str = f"/{name}", writes: tuple[Write, ...] = ()) -> Cgroup:
-        made.append(Cgroup.make(LAYOUT, path, name, writes))
+    def make(path: str = f"/{name}", writes: tuple[Write, ...] = ()) -> WritableCgroup:
+        made.append(WritableCgroup.make(LAYOUT, path, name, writes))
         return made[-1]
 
     yield make
@@ -68,7 +68,7 @@ def run(name: str) -> Iterator[Callable[..., int]]:
     """Starts processes in a cgroup."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(cgroup: Cgroup, *argv: str) -> int:
+    def run(cgroup: WritableCgroup, *argv: str) -> int:
         gate, release = os.pipe()
         child = subprocess.Popen(
             ["/bin/sh", "-c", 'read go && exec "$@"', "sh", *(argv or ("sleep", "100"))], stdin=gate
@@ -86,13 +86,13 @@ def run(name: str) -> Iterator[Callable[..., int]]:
         child.wait()
 
 
-def python(run: Callable[..., int], cgroup: Cgroup, program: str) -> int:
+def python(run: Callable[..., int], cgroup: WritableCgroup, program: str) -> int:
     return run(cgroup, sys.executable, "-IS", "-c", program)
 
 
-def without_cgroup2(cgroup: Cgroup) -> Cgroup:
+def without_cgroup2(cgroup: WritableCgroup) -> WritableCgroup:
     """The same, as on a host that has v1 alone."""
-    return Cgroup({key: path for key, path in cgroup.dirs.items() if key != UNIFIED})
+    return WritableCgroup({key: path for key, path in cgroup.dirs.items() if key != UNIFIED})
 
 
 def limits(resources: dict[str, Any], *, devices: bool = False) -> tuple[Write, ...]:
@@ -112,7 +112,7 @@ def places(pid: int | str) -> dict[str, str]:
     return {names: path for _, names, path in fields if names.split(",")[0] in known}
 
 
-def gone(cgroup: Cgroup) -> bool:
+def gone(cgroup: WritableCgroup) -> bool:
     return not any(os.path.exists(path) for path in cgroup.dirs.values())
 
 
@@ -120,7 +120,7 @@ def gone(cgroup: Cgroup) -> bool:
 
 
 def test_a_process_is_placed_in_every_hierarchy(
-    make: Callable[..., Cgroup], run: Callable[..., int], name: str
+    make: Callable[..., WritableCgroup], run: Callable[..., int], name: str
 ) -> None:
     cgroup = make(f"/{name}/a")
     found = places(run(cgroup))
@@ -130,24 +130,24 @@ def test_a_process_is_placed_in_every_hierarchy(
 
 
 def test_a_relative_path_is_below_the_own_cgroup(
-    make: Callable[..., Cgroup], run: Callable[..., int], name: str
+    make: Callable[..., WritableCgroup], run: Callable[..., int], name: str
 ) -> None:
     own = places("self")
     assert places(run(make(f"{name}/a"))) == {key: f"{own[key].rstrip('/')}/{name}/a" for key in own}
 
 
-def test_an_empty_path_is_the_id(make: Callable[..., Cgroup], run: Callable[..., int], name: str) -> None:
+def test_an_empty_path_is_the_id(make: Callable[..., WritableCgroup], run: Callable[..., int], name: str) -> None:
     own = places("self")
     assert places(run(make(""))) == {key: f"{own[key].rstrip('/')}/{name}" for key in own}
 
 
 def test_the_record_of_a_cgroup_is_enough_for_later_commands(
-    make: Callable[..., Cgroup], run: Callable[..., int], name: str
+    make: Callable[..., WritableCgroup], run: Callable[..., int], name: str
 ) -> None:
     cgroup = make(f"/{name}/a b")
     lines = cgroup.record()
     assert not any("\n" in line for line in lines)
-    later = Cgroup.from_record(lines)
+    later = WritableCgroup.from_record(lines)
     assert later.dirs == cgroup.dirs
     assert later.record() == lines
     pid = run(cgroup)
@@ -157,7 +157,7 @@ def test_the_record_of_a_cgroup_is_enough_for_later_commands(
     assert gone(cgroup)
 
 
-def test_a_cgroup_in_use_is_refused(make: Callable[..., Cgroup], run: Callable[..., int], name: str) -> None:
+def test_a_cgroup_in_use_is_refused(make: Callable[..., WritableCgroup], run: Callable[..., int], name: str) -> None:
     """Its processes would be killed with the container. What was made for the second is removed."""
     first = make(f"/{name}/a")
     key = next(iter(first.dirs))
@@ -167,41 +167,41 @@ def test_a_cgroup_in_use_is_refused(make: Callable[..., Cgroup], run: Callable[.
             write_text(f"{cgroup_of(os.getpid(), other)}/cgroup.procs", str(pid))
             os.rmdir(path)
     with pytest.raises(Error) as error:
-        Cgroup.make(LAYOUT, f"/{name}/a", "id")
+        WritableCgroup.make(LAYOUT, f"/{name}/a", "id")
     assert str(error.value) == f'cgroup: "{first.dirs[key]}" is in use: it holds a process'
     assert [path for path in set(first.dirs.values()) if os.path.exists(path)] == [first.dirs[key]]
     write_text(f"{cgroup_of(os.getpid(), key)}/cgroup.procs", str(pid))
 
 
 def test_a_cgroup_whose_child_is_in_use_is_refused(
-    make: Callable[..., Cgroup], run: Callable[..., int], name: str
+    make: Callable[..., WritableCgroup], run: Callable[..., int], name: str
 ) -> None:
     inner = make(f"/{name}/a/b")
     run(inner)
     with pytest.raises(Error, match=r"is in use: it holds a process$"):
-        Cgroup.make(LAYOUT, f"/{name}/a", "id")
+        WritableCgroup.make(LAYOUT, f"/{name}/a", "id")
 
 
-def test_an_unused_cgroup_is_taken_and_not_removed(make: Callable[..., Cgroup], name: str) -> None:
+def test_an_unused_cgroup_is_taken_and_not_removed(make: Callable[..., WritableCgroup], name: str) -> None:
     """What is associated with the container, but not created by it, MUST NOT be deleted (runtime.md)."""
     before = make(f"/{name}/a")
     child = next(iter(before.dirs.values())) + "/child"
     os.mkdir(child)
-    container = Cgroup.make(LAYOUT, f"/{name}/a", "id")
+    container = WritableCgroup.make(LAYOUT, f"/{name}/a", "id")
     assert container.made == []
-    Cgroup.from_record(container.record()).remove()
+    WritableCgroup.from_record(container.record()).remove()
     container.remove(parents=True)
     assert os.path.isdir(child)
     assert all(os.path.isdir(path) for path in before.dirs.values())
 
 
 @V1
-def test_a_frozen_cgroup_is_refused(make: Callable[..., Cgroup], name: str) -> None:
+def test_a_frozen_cgroup_is_refused(make: Callable[..., WritableCgroup], name: str) -> None:
     """The container's init would stop in it, and create wait for ever."""
     before = make(f"/{name}")
     before.freeze()
     with pytest.raises(Error) as error:
-        Cgroup.make(LAYOUT, f"/{name}", "id")
+        WritableCgroup.make(LAYOUT, f"/{name}", "id")
     assert str(error.value) == f'cgroup: "{before.dirs["freezer"]}" is frozen'
     before.thaw()
 
@@ -210,7 +210,7 @@ def test_a_frozen_cgroup_is_refused(make: Callable[..., Cgroup], name: str) -> N
 def test_a_failure_leaves_nothing(name: str) -> None:
     writes = limits({"cpu": {"cpus": "4095"}})
     with pytest.raises(Error) as error:
-        Cgroup.make(LAYOUT, f"/{name}/a/b", "id", writes)
+        WritableCgroup.make(LAYOUT, f"/{name}/a/b", "id", writes)
     path = f"{LAYOUT.controllers['cpuset']}/{name}/a/b/cpuset.cpus"
     assert str(error.value).startswith(f'linux.resources.cpu.cpus: write "4095" to "{path}": ')
     assert left_below(name) == []
@@ -219,7 +219,7 @@ def test_a_failure_leaves_nothing(name: str) -> None:
 def test_a_name_that_the_kernel_refuses_is_told(name: str) -> None:
     long = "x" * 5000
     with pytest.raises(Error) as error:
-        Cgroup.make(LAYOUT, f"/{name}/{long}", "id")
+        WritableCgroup.make(LAYOUT, f"/{name}/{long}", "id")
     assert str(error.value).startswith('cgroup: make "/')
     assert str(error.value).endswith(f'/{name}/{long}": file name too long')
     assert left_below(name) == []
@@ -227,14 +227,14 @@ def test_a_name_that_the_kernel_refuses_is_told(name: str) -> None:
 
 @CPUSET
 def test_cpus_and_memory_nodes_come_from_the_parents(
-    make: Callable[..., Cgroup], run: Callable[..., int], name: str
+    make: Callable[..., WritableCgroup], run: Callable[..., int], name: str
 ) -> None:
     """Also from above one that somebody made without giving it any: v1 lets no process in there."""
     top = LAYOUT.controllers["cpuset"]
     os.mkdir(f"{top}/{name}")
     try:
         cgroup = make(f"/{name}/a/b")
-        for file in fs.CPUSET_FILES:
+        for file in writable.CPUSET_FILES:
             assert read_text(f"{cgroup.dirs['cpuset']}/{file}") == read_text(f"{top}/{file}") != "\n"
         run(cgroup)
         cgroup.kill_all(signal.SIGKILL)
@@ -245,7 +245,7 @@ def test_cpus_and_memory_nodes_come_from_the_parents(
 
 @CPUSET
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs two CPUs")
-def test_fewer_cpus_of_a_parent_stay_fewer(make: Callable[..., Cgroup], name: str) -> None:
+def test_fewer_cpus_of_a_parent_stay_fewer(make: Callable[..., WritableCgroup], name: str) -> None:
     parent = f"{LAYOUT.controllers['cpuset']}/{name}"
     make(f"/{name}/other")
     all_cpus = read_text(parent + "/cpuset.cpus")
@@ -257,7 +257,7 @@ def test_fewer_cpus_of_a_parent_stay_fewer(make: Callable[..., Cgroup], name: st
 
 
 @CPUSET
-def test_the_specs_cpus_precede_the_first_process(make: Callable[..., Cgroup]) -> None:
+def test_the_specs_cpus_precede_the_first_process(make: Callable[..., WritableCgroup]) -> None:
     first = read_text(LAYOUT.controllers["cpuset"] + "/cpuset.cpus").strip().partition("-")[0].partition(",")[0]
     cgroup = make(writes=limits({"cpu": {"cpus": first}, "pids": {"limit": 7}}))
     assert read_text(cgroup.dirs["cpuset"] + "/cpuset.cpus") == first + "\n"
@@ -266,7 +266,7 @@ def test_the_specs_cpus_precede_the_first_process(make: Callable[..., Cgroup]) -
 
 
 @pytest.mark.skipif("hugetlb" not in LAYOUT.unified_controllers, reason="cgroup2 has no hugetlb controller")
-def test_parents_on_cgroup2_hand_down_what_is_needed(make: Callable[..., Cgroup], name: str) -> None:
+def test_parents_on_cgroup2_hand_down_what_is_needed(make: Callable[..., WritableCgroup], name: str) -> None:
     assert LAYOUT.unified is not None
     control = LAYOUT.unified + "/cgroup.subtree_control"
     before = read_text(control).split()
@@ -299,7 +299,7 @@ def test_others_may_remove_parents_meanwhile(name: str) -> None:
     thread.start()
     try:
         for _ in range(200):
-            cgroup = Cgroup.make(layout, f"/{name}/a", "id")
+            cgroup = WritableCgroup.make(layout, f"/{name}/a", "id")
             assert not gone(cgroup)
             cgroup.remove()
     finally:
@@ -317,7 +317,7 @@ def test_warming_moves_nobody(name: str) -> None:
     assert places("self") == before
 
 
-def test_placing_a_process_that_is_gone_names_it(make: Callable[..., Cgroup]) -> None:
+def test_placing_a_process_that_is_gone_names_it(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     with pytest.raises(Error, match=r'^cgroup: move process 999999999 to "/.*": no such process$'):
         cgroup.place(999999999)
@@ -326,13 +326,13 @@ def test_placing_a_process_that_is_gone_names_it(make: Callable[..., Cgroup]) ->
 # -------------------------------------------------------------------------------------------------- limiting
 
 
-def value(cgroup: Cgroup, file: str) -> str:
+def value(cgroup: WritableCgroup, file: str) -> str:
     controller = file.partition(".")[0]
     return read_text(f"{cgroup.dirs[controller if controller in cgroup.dirs else UNIFIED]}/{file}").strip()
 
 
 @pytest.mark.skipif("pids" not in LAYOUT.controllers, reason="needs the pids controller of v1")
-def test_a_limit_holds(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_a_limit_holds(make: Callable[..., WritableCgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     assert cgroup.apply(limits({"pids": {"limit": 3}})) == []
     program = """
@@ -355,7 +355,7 @@ except BlockingIOError:
 
 @pytest.mark.skipif("pids" not in LAYOUT.controllers, reason="needs the pids controller of v1")
 def test_a_value_that_the_kernel_refuses_is_told_with_property_file_and_reason(
-    make: Callable[..., Cgroup],
+    make: Callable[..., WritableCgroup],
 ) -> None:
     cgroup = make()
     with pytest.raises(Error) as error:
@@ -372,12 +372,12 @@ def test_a_value_that_the_kernel_refuses_is_told_with_property_file_and_reason(
 
 def test_a_controller_that_is_not_mounted_is_told() -> None:
     with pytest.raises(Error) as error:
-        Cgroup({}).apply([Write("linux.resources.pids.limit", "pids", "pids.max", "1")])
+        WritableCgroup({}).apply([Write("linux.resources.pids.limit", "pids", "pids.max", "1")])
     assert str(error.value) == "linux.resources.pids.limit: the controller pids is not mounted"
 
 
 @MEMORY
-def test_memory_and_swap_can_be_raised_and_lowered(make: Callable[..., Cgroup]) -> None:
+def test_memory_and_swap_can_be_raised_and_lowered(make: Callable[..., WritableCgroup]) -> None:
     """The kernel wants memory <= memory+swap at each step: the right order depends on the old values."""
     cgroup = make()
     for limit, swap in ((64, 128), (256, 512), (32, 48), (-1, -1), (64, 64), (96, -1), (-1, 0), (8, 16)):
@@ -389,7 +389,7 @@ def test_memory_and_swap_can_be_raised_and_lowered(make: Callable[..., Cgroup]) 
 
 
 @MEMORY
-def test_a_value_that_no_order_makes_right_is_an_error(make: Callable[..., Cgroup]) -> None:
+def test_a_value_that_no_order_makes_right_is_an_error(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     with pytest.raises(Error) as error:
         cgroup.apply(limits({"memory": {"limit": -5, "reservation": 4096}}))
@@ -399,7 +399,9 @@ def test_a_value_that_no_order_makes_right_is_an_error(make: Callable[..., Cgrou
 
 
 @MEMORY
-def test_a_memory_limit_below_the_usage_tells_the_usage(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_a_memory_limit_below_the_usage_tells_the_usage(
+    make: Callable[..., WritableCgroup], run: Callable[..., int]
+) -> None:
     cgroup = make()
     python(run, cgroup, "import time; held = b'x' * (8 << 20); time.sleep(100)")
     process.wait_for(lambda: int(value(cgroup, "memory.usage_in_bytes")) > 8 << 20, "memory in use")
@@ -410,7 +412,7 @@ def test_a_memory_limit_below_the_usage_tells_the_usage(make: Callable[..., Cgro
 
 
 @MEMORY
-def test_a_ceiling_is_compared_before_the_write(make: Callable[..., Cgroup]) -> None:
+def test_a_ceiling_is_compared_before_the_write(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     write_text(cgroup.dirs["memory"] + "/memory.soft_limit_in_bytes", "8192")
     write = Write("p", "memory", "memory.limit_in_bytes", "4096", ceiling="memory.soft_limit_in_bytes")
@@ -421,7 +423,7 @@ def test_a_ceiling_is_compared_before_the_write(make: Callable[..., Cgroup]) -> 
 
 
 @CPU
-def test_quota_period_and_burst_can_be_raised_and_lowered(make: Callable[..., Cgroup]) -> None:
+def test_quota_period_and_burst_can_be_raised_and_lowered(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     for quota, period, burst in (
         (50000, 100000, 40000),
@@ -435,7 +437,7 @@ def test_quota_period_and_burst_can_be_raised_and_lowered(make: Callable[..., Cg
 
 
 @CPU
-def test_shares_of_an_idle_cgroup_that_becomes_busy(make: Callable[..., Cgroup]) -> None:
+def test_shares_of_an_idle_cgroup_that_becomes_busy(make: Callable[..., WritableCgroup]) -> None:
     """The kernel refuses shares while cpu.idle is 1."""
     cgroup = make()
     cgroup.apply(limits({"cpu": {"idle": 1}}))
@@ -443,7 +445,7 @@ def test_shares_of_an_idle_cgroup_that_becomes_busy(make: Callable[..., Cgroup])
     assert (value(cgroup, "cpu.idle"), value(cgroup, "cpu.shares")) == ("0", "512")
 
 
-def test_a_missing_file_may_have_a_substitute_or_be_optional(make: Callable[..., Cgroup]) -> None:
+def test_a_missing_file_may_have_a_substitute_or_be_optional(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     key, path = next(iter(cgroup.dirs.items()))
     substitute = "notify_on_release" if key != UNIFIED else "cgroup.max.depth"
@@ -458,7 +460,7 @@ def test_a_missing_file_may_have_a_substitute_or_be_optional(make: Callable[...,
 
 
 @pytest.mark.skipif("devices" not in LAYOUT.controllers, reason="needs the devices controller of v1")
-def test_device_rules_hold(make: Callable[..., Cgroup], run: Callable[..., int], machine: Machine) -> None:
+def test_device_rules_hold(make: Callable[..., WritableCgroup], run: Callable[..., int], machine: Machine) -> None:
     """Real devices, opened and made under them; 1:11 (kmsg) exists everywhere."""
     node = os.path.join(machine.work, "kmsg")
     os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(1, 11))
@@ -497,7 +499,7 @@ sys.exit(can(os.O_RDONLY) + 2 * can(os.O_WRONLY))
 # ------------------------------------------------------------------------------------- freezing and killing
 
 
-def test_freezing_stops_and_thawing_continues(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_freezing_stops_and_thawing_continues(make: Callable[..., WritableCgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     assert not cgroup.frozen()
     reader, writer = os.pipe()
@@ -508,7 +510,7 @@ def test_freezing_stops_and_thawing_continues(make: Callable[..., Cgroup], run: 
         os.close(os.dup(writer))
         process.wait_for(lambda: _drain(reader), "output")
         cgroup.freeze()
-        assert Cgroup.from_record(cgroup.record()).frozen()
+        assert WritableCgroup.from_record(cgroup.record()).frozen()
         _drain(reader)
         time.sleep(0.02)
         assert not _drain(reader)
@@ -531,12 +533,12 @@ def _drain(reader: int) -> bool:
 
 
 def test_what_cannot_be_frozen_is_thawed_again(
-    make: Callable[..., Cgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., WritableCgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cgroup = make()
     run(cgroup)
     monkeypatch.setattr(fs, "PATIENCE", 0.01)
-    monkeypatch.setattr(Cgroup, "_is_frozen", lambda _: False)
+    monkeypatch.setattr(WritableCgroup, "_is_frozen", lambda _: False)
     with pytest.raises(Error, match=r'^cgroup: freeze: processes in "/.*" do not stop$'):
         cgroup.freeze()
     monkeypatch.undo()
@@ -548,7 +550,7 @@ VIEWS = pytest.mark.parametrize("view", [pytest.param(without_cgroup2, id="v1", 
 
 @VIEWS
 def test_kill_all_ends_a_tree(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     """Also what ignores all other signals, and what has left its session."""
     cgroup = make()
@@ -561,7 +563,7 @@ def test_kill_all_ends_a_tree(
 
 @VIEWS
 def test_kill_all_ends_what_is_frozen(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     cgroup = make()
     pid = run(cgroup)
@@ -574,7 +576,7 @@ def test_kill_all_ends_what_is_frozen(
 @V1
 @VIEWS
 def test_kill_all_ends_what_the_container_froze_itself(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     cgroup = make()
     pid = run(cgroup)
@@ -589,7 +591,7 @@ def test_kill_all_ends_what_the_container_froze_itself(
 
 @VIEWS
 def test_kill_all_ends_a_fork_bomb(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     """Processes that do nothing but fork and die, so that no list of them is right for long."""
     cgroup = make()
@@ -622,7 +624,7 @@ while True:
 
 @VIEWS
 def test_another_signal_reaches_all_once(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     cgroup = make()
     pids = [run(cgroup) for _ in range(3)]
@@ -641,7 +643,7 @@ def _name(pid: int) -> str:
 
 @VIEWS
 def test_another_signal_leaves_a_frozen_container_frozen(
-    make: Callable[..., Cgroup], run: Callable[..., int], view: Callable[[Cgroup], Cgroup]
+    make: Callable[..., WritableCgroup], run: Callable[..., int], view: Callable[[WritableCgroup], WritableCgroup]
 ) -> None:
     cgroup = make()
     pid = run(cgroup)
@@ -653,7 +655,7 @@ def test_another_signal_leaves_a_frozen_container_frozen(
 
 
 def test_more_processes_than_descriptors_are_signalled(
-    make: Callable[..., Cgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., WritableCgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cgroup = make()
     pids = [run(cgroup) for _ in range(7)]
@@ -683,17 +685,17 @@ def test_more_processes_than_descriptors_are_signalled(
 
 @V1
 def test_what_does_not_die_is_an_error(
-    make: Callable[..., Cgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., WritableCgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cgroup = make()
     run(cgroup)
     monkeypatch.setattr(fs, "PATIENCE", 0.01)
-    monkeypatch.setattr(Cgroup, "_signal", lambda *_: None)
+    monkeypatch.setattr(WritableCgroup, "_signal", lambda *_: None)
     with pytest.raises(Error, match=r'^cgroup: a process in "/.*" survived SIGKILL$'):
         without_cgroup2(cgroup).kill_all(signal.SIGKILL)
 
 
-def test_zombies_are_no_processes(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_zombies_are_no_processes(make: Callable[..., WritableCgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     pid = run(cgroup, "true")
     assert process.ended(pid)
@@ -702,7 +704,7 @@ def test_zombies_are_no_processes(make: Callable[..., Cgroup], run: Callable[...
     assert process.reap(pid) == 0
 
 
-def test_processes_of_inner_cgroups_count(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_processes_of_inner_cgroups_count(make: Callable[..., WritableCgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     pids = [run(cgroup), run(cgroup)]
     inner = cgroup._freezer() + "/a"
@@ -715,7 +717,7 @@ def test_processes_of_inner_cgroups_count(make: Callable[..., Cgroup], run: Call
 # -------------------------------------------------------------------------------------------------- removing
 
 
-def test_what_the_container_made_is_removed_too(make: Callable[..., Cgroup]) -> None:
+def test_what_the_container_made_is_removed_too(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
     for path in set(cgroup.dirs.values()):
         for inner in ("a", "a/b", "a/c", "d"):
@@ -725,7 +727,7 @@ def test_what_the_container_made_is_removed_too(make: Callable[..., Cgroup]) -> 
     cgroup.remove()
 
 
-def test_depth_is_no_obstacle(make: Callable[..., Cgroup]) -> None:
+def test_depth_is_no_obstacle(make: Callable[..., WritableCgroup]) -> None:
     """Deeper than a path may be long, and than descriptors are many."""
     cgroup = make()
     fd = os.open(cgroup._freezer(), os.O_RDONLY)
@@ -740,15 +742,17 @@ def test_depth_is_no_obstacle(make: Callable[..., Cgroup]) -> None:
     assert gone(cgroup)
 
 
-def test_parents_are_removed_with_the_container(make: Callable[..., Cgroup], name: str) -> None:
+def test_parents_are_removed_with_the_container(make: Callable[..., WritableCgroup], name: str) -> None:
     """By delete, which knows of them from the record."""
     cgroup = make(f"/{name}/a/b")
-    Cgroup.from_record(cgroup.record()).remove(parents=True)
+    WritableCgroup.from_record(cgroup.record()).remove(parents=True)
     assert gone(cgroup)
     assert not any(os.path.exists(os.path.dirname(path)) for path in cgroup.dirs.values())
 
 
-def test_parents_that_a_failed_create_made_go_unless_others_use_them(make: Callable[..., Cgroup], name: str) -> None:
+def test_parents_that_a_failed_create_made_go_unless_others_use_them(
+    make: Callable[..., WritableCgroup], name: str
+) -> None:
     first = make(f"/{name}/a/b")
     other = make(f"/{name}/c")
     first.remove(parents=True)
@@ -760,7 +764,7 @@ def test_parents_that_a_failed_create_made_go_unless_others_use_them(make: Calla
         os.rmdir(os.path.dirname(path))
 
 
-def test_removing_waits_for_dying_processes(make: Callable[..., Cgroup], run: Callable[..., int]) -> None:
+def test_removing_waits_for_dying_processes(make: Callable[..., WritableCgroup], run: Callable[..., int]) -> None:
     cgroup = make()
     pid = run(cgroup)
     timer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
@@ -771,7 +775,7 @@ def test_removing_waits_for_dying_processes(make: Callable[..., Cgroup], run: Ca
 
 
 def test_a_process_that_stays_is_an_error_and_is_left_alone(
-    make: Callable[..., Cgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., WritableCgroup], run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cgroup = make()
     pid = run(cgroup)
@@ -782,9 +786,9 @@ def test_a_process_that_stays_is_an_error_and_is_left_alone(
     assert cgroup.pids() == [pid]
 
 
-def test_a_cgroup_that_is_gone_is_no_error(make: Callable[..., Cgroup]) -> None:
+def test_a_cgroup_that_is_gone_is_no_error(make: Callable[..., WritableCgroup]) -> None:
     cgroup = make()
-    later = Cgroup.from_record(cgroup.record())
+    later = WritableCgroup.from_record(cgroup.record())
     cgroup.remove()
     later.remove()
     later.kill_all(signal.SIGKILL)
@@ -800,14 +804,14 @@ CGROUP2 = pytest.mark.skipif(LAYOUT.unified is None, reason="cgroup2 is not moun
 @CGROUP2
 @pytest.mark.parametrize("list_is_there", [True, False])
 def test_giving_a_cgroup_away(
-    make: Callable[..., Cgroup], monkeypatch: pytest.MonkeyPatch, list_is_there: bool
+    make: Callable[..., WritableCgroup], monkeypatch: pytest.MonkeyPatch, list_is_there: bool
 ) -> None:
-    """config-linux.md, "Cgroup ownership": the files that the kernel names, or three if it names none."""
+    """config-linux.md, "WritableCgroup ownership": the files that the kernel names, or three if it names none."""
     delegated = {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
     if list_is_there:
-        delegated = set(read_text(fs.DELEGATED).split())
+        delegated = set(read_text(writable.DELEGATED).split())
     else:
-        monkeypatch.setattr(fs, "DELEGATED", "/nonexistent")
+        monkeypatch.setattr(writable, "DELEGATED", "/nonexistent")
     cgroup = make()
     cgroup.give(1234)
     path = cgroup.dirs[UNIFIED]

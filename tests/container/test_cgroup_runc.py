@@ -18,9 +18,9 @@ from oci import cgroup, process
 from oci.runtime import Runtime
 
 from lxcri import spec
-from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.layout import detect
 from lxcri.cgroup.resources import PROPERTIES, compile_resources
+from lxcri.cgroup.writable import WritableCgroup
 from lxcri.errors import Error
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def split(resources: Json) -> Iterator[tuple[str, str, Json]]:
             yield section, name, {section: alone}
 
 
-def is_there(alone: Json, existing: Cgroup) -> bool:
+def is_there(alone: Json, existing: WritableCgroup) -> bool:
     """Whether this kernel has the files for a property; what is ignored needs none."""
     try:
         writes = compile_resources(msgspec.convert(alone, spec.Resources), LAYOUT, devices=False)
@@ -235,15 +235,15 @@ def is_there(alone: Json, existing: Cgroup) -> bool:
 
 
 @pytest.fixture
-def scratch(bundle: Bundle) -> Iterator[Cgroup]:
+def scratch(bundle: Bundle) -> Iterator[WritableCgroup]:
     """A cgroup to look which files there are."""
     identity = bundle.runtime.new_id()
-    made = Cgroup.make(LAYOUT, f"/{identity}", identity)
+    made = WritableCgroup.make(LAYOUT, f"/{identity}", identity)
     yield made
     made.remove(parents=True)
 
 
-def available(resources: Json, scratch: Cgroup) -> Json:
+def available(resources: Json, scratch: WritableCgroup) -> Json:
     """The resources without what this kernel does not have."""
     found = json.loads(json.dumps(resources))
     for section, name, alone in split(resources):
@@ -291,7 +291,7 @@ def compare(mine: Files, theirs: Files, resources: Json, *names: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_create(bundle: Bundle, scratch: Cgroup, runc: Runtime, name: str) -> None:
+def test_create(bundle: Bundle, scratch: WritableCgroup, runc: Runtime, name: str) -> None:
     """All settings are those of runc."""
     resources = available(SETS[name], scratch)
     if SETS[name] and not resources:
@@ -302,7 +302,7 @@ def test_create(bundle: Bundle, scratch: Cgroup, runc: Runtime, name: str) -> No
     compare(mine, theirs, resources, name)
 
 
-def test_each_property_has_an_effect(bundle: Bundle, scratch: Cgroup) -> None:
+def test_each_property_has_an_effect(bundle: Bundle, scratch: WritableCgroup) -> None:
     """What one of SETS sets, as far as this kernel has it, is not what it would be without."""
     bundle.linux["cgroupsPath"] = f"/{bundle.runtime.new_id()}"
     (default,) = outcome(bundle.runtime, bundle, {}, None)
@@ -327,7 +327,7 @@ def test_no_property_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("before", UPDATES)
-def test_update(bundle: Bundle, scratch: Cgroup, runc: Runtime, before: str) -> None:
+def test_update(bundle: Bundle, scratch: WritableCgroup, runc: Runtime, before: str) -> None:
     """The same of update, with what runc reads of the document."""
     resources, changes = (available(SETS[name], scratch) for name in (before, UPDATES[before]))
     changes = {

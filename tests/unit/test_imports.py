@@ -53,6 +53,8 @@ COMMAND_LINE = {
 """Modules of every verb; more than the interpreter's own."""
 
 CGROUP = {"errno", "lxcri.cgroup", "lxcri.cgroup.fs"}
+FROZEN = {"lxcri.cgroup"}
+"""To see whether a cgroup is frozen."""
 RARE = {"lxcri.cli.every"}
 """Of the verbs that engines do not call in a loop."""
 
@@ -89,7 +91,7 @@ def test_state_of_a_created_container(ctx: Context, fake: Fake) -> None:
 
 def test_state_of_a_running_container(ctx: Context, fake: Fake) -> None:
     with_cgroup(fake())
-    assert budget_of(ctx, "state", "c1") == {"_socket", "lxcri.verbs.state", *CGROUP}
+    assert budget_of(ctx, "state", "c1") == {"_socket", "lxcri.verbs.state", *FROZEN}
 
 
 def test_state_of_a_stopped_container(ctx: Context, fake: Fake) -> None:
@@ -105,6 +107,11 @@ def test_start(ctx: Context, fake: Fake) -> None:
 def test_kill(ctx: Context, fake: Fake) -> None:
     with_cgroup(fake())
     assert budget_of(ctx, "kill", "c1", "TERM") == {"lxcri.verbs.kill"}
+
+
+def test_kill_for_good(ctx: Context, fake: Fake) -> None:
+    with_cgroup(fake())
+    assert budget_of(ctx, "kill", "c1", "KILL") == {"lxcri.verbs.kill", *FROZEN}
 
 
 def test_kill_all(ctx: Context, fake: Fake) -> None:
@@ -125,7 +132,7 @@ def test_delete_of_an_unknown_container(ctx: Context) -> None:
 
 def test_list(ctx: Context, fake: Fake) -> None:
     with_cgroup(fake())
-    assert budget_of(ctx, "list") == {*RARE, "_socket", "lxcri.verbs.list", *CGROUP}
+    assert budget_of(ctx, "list") == {*RARE, "_socket", "lxcri.verbs.list", *FROZEN}
 
 
 def test_ps_as_json(ctx: Context, fake: Fake) -> None:

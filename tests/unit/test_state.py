@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -492,21 +491,10 @@ def test_a_boot_that_cannot_be_read_is_an_error_and_not_another_boot(
 # -- status
 
 
-def cgroup_that_is(monkeypatch: pytest.MonkeyPatch, *, frozen: bool) -> None:
-    """Put a cgroup of this kind in the place of any."""
-
-    class Cgroup:
-        @classmethod
-        def from_record(cls, lines: list[str]) -> Cgroup:
-            assert lines == ["recorded"]
-            return cls()
-
-        def frozen(self) -> bool:
-            return frozen
-
-    fs = ModuleType("lxcri.cgroup.fs")
-    monkeypatch.setattr(fs, "Cgroup", Cgroup, raising=False)
-    monkeypatch.setitem(sys.modules, "lxcri.cgroup.fs", fs)
+def cgroup_that_is(directory: Path, *, frozen: bool) -> list[str]:
+    """The record of a cgroup of this kind."""
+    (directory / "freezer.state").write_text("FROZEN\n" if frozen else "THAWED\n")
+    return [f"made freezer {directory}"]
 
 
 def status_of(container: Any) -> str:
@@ -553,12 +541,9 @@ def test_a_container_whose_init_listens_no_more_is_running(left: bool, fake: Fak
 
 
 @pytest.mark.parametrize(("frozen", "expected"), [(True, "paused"), (False, "running")])
-def test_a_container_with_a_frozen_cgroup_is_paused(
-    frozen: bool, expected: str, fake: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cgroup_that_is(monkeypatch, frozen=frozen)
+def test_a_container_with_a_frozen_cgroup_is_paused(frozen: bool, expected: str, fake: Fake, tmp_path: Path) -> None:
     container = fake()
-    container.state.cgroup = ["recorded"]
+    container.state.cgroup = cgroup_that_is(tmp_path, frozen=frozen)
     container.save()
     assert status_of(container) == expected
 

@@ -33,17 +33,12 @@ class Cgroup:
     """A cgroup that notes what is done to it; of all containers that have one."""
 
     calls: list[Any]
-    is_frozen = False
 
     @classmethod
     def from_record(cls, lines: list[str]) -> Cgroup:
-        """The cgroup of with_cgroup()."""
-        assert lines == ["recorded"]
+        """The cgroup of a container that has one."""
+        assert lines
         return cls()
-
-    def frozen(self) -> bool:
-        """As the test says."""
-        return self.is_frozen
 
     def thaw(self) -> None:
         """Noted."""
@@ -65,7 +60,6 @@ def cgroup(monkeypatch: pytest.MonkeyPatch) -> type[Cgroup]:
     fs = ModuleType("lxcri.cgroup.fs")
     monkeypatch.setattr(fs, "Cgroup", Cgroup, raising=False)
     monkeypatch.setattr(Cgroup, "calls", [], raising=False)
-    monkeypatch.setattr(Cgroup, "is_frozen", False)
     monkeypatch.setitem(sys.modules, "lxcri.cgroup.fs", fs)
     return Cgroup
 
@@ -342,7 +336,7 @@ def test_a_wrong_signal_is_refused(ctx: Context, fake: Fake) -> None:
 
 
 def with_cgroup(container: Any) -> None:
-    container.state.cgroup = ["recorded"]
+    container.state.cgroup = ["found freezer /sys/fs/cgroup/freezer/does-not-exist"]
     container.save()
 
 
@@ -373,12 +367,12 @@ def test_kill_all_without_cgroup_and_pid_namespace(ctx: Context, fake: Fake) -> 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_paused_container_is_thawed_for_sigkill(
-    frozen: bool, ctx: Context, fake: Fake, cgroup: type[Cgroup], monkeypatch: pytest.MonkeyPatch
+    frozen: bool, ctx: Context, fake: Fake, cgroup: type[Cgroup], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cgroup, "is_frozen", frozen)
-    monkeypatch.setattr(kill, "wait_exit", lambda _init, _seconds: False)
+    (tmp_path / "freezer.state").write_text("FROZEN\n" if frozen else "THAWED\n")
     container = fake()
-    with_cgroup(container)
+    container.state.cgroup = [f"made freezer {tmp_path}"]
+    container.save()
     assert kill.run(ctx, id="c1", signal="KILL", all=False) == 0
     assert cgroup.calls == (["thaw"] if frozen else [])
 

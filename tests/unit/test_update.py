@@ -9,9 +9,9 @@ from hypothesis import given, strategies as st
 
 from lxcri.cgroup import UNIFIED
 from lxcri.cgroup.devices import DeviceRule, essential_device_rules, v1_changes, v1_lines
-from lxcri.cgroup.fs import Cgroup
 from lxcri.cgroup.layout import Layout
 from lxcri.cgroup.update import NO_LIMIT_OF_KEY, complete, former, update
+from lxcri.cgroup.writable import WritableCgroup
 from lxcri.errors import Error
 from lxcri.spec import CPU, DeviceCgroup, Memory, Pids, Resources
 from lxcri.verbs.update import I64_MAX, number, size
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 V2 = Layout({}, "/", ["memory", "cpu", "cpuset", "pids", "io"])
 
 
-class Files(Cgroup):
+class Files(WritableCgroup):
     """A cgroup whose files are ordinary ones, and which refuses some values."""
 
     def __init__(self, path: Path, controllers: Iterable[str], files: dict[str, str]) -> None:
