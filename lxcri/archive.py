@@ -11,6 +11,7 @@ import gc
 import marshal
 import posix
 import sys
+from _frozen_importlib_external import ExtensionFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class Archive:
     A finder and loader of the modules in an open archive with this head.
 
     The table has of each module: source, its time of change in seconds, its size, whether it is a package, place and
-    length of its code, and, where its import takes many others, what it begins with: those modules, and place and
-    length of their code and its own, all in one; no length for what is in the head.
+    length of its code (none for an extension module, whose source is what is loaded), and, where its import takes many
+    others, what it begins with: those modules, and place and length of their code and its own, all in one; no length
+    if it is in the head, or not in one.
     """
 
     def __init__(self, fd: int, head: "Head") -> None:
@@ -77,14 +79,15 @@ class Archive:
             entry = self._table.get(name)
         if entry is None:
             return None
-        source, changed, size, is_package, *_ = entry
+        source, changed, size, is_package, _, length, _ = entry
         try:
             status = posix.stat(source)
         except OSError:
             return None
         if status.st_size != size or int(status.st_mtime) != changed:
             return None
-        spec: "ModuleSpec" = self._kind(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
+        loader = self if length else ExtensionFileLoader(name, source)
+        spec: "ModuleSpec" = self._kind(name, loader, origin=source, is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         if is_package:
             spec.submodule_search_locations = [source.rpartition("/")[0]]

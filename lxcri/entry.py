@@ -25,12 +25,13 @@ SHEBANG_MAX_BYTES = 127
 
 PACKED = ("lxcri", "lxcffi")
 EVERYWHERE = "lxcri.__main__"
-BEGINNINGS = {
-    EVERYWHERE: (),
-    **{f"lxcri.verbs.{verb}": () for verb in ("create", "start", "state", "kill", "delete", "exec")},
-    "lxcri.bundle": ("lxcri.host", "lxcri.launch", "lxcri.linux"),
+BEGINNINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    EVERYWHERE: ("", ()),
+    **{f"lxcri.verbs.{verb}": (EVERYWHERE, ()) for verb in ("create", "start", "state", "kill", "delete", "exec")},
+    "lxcri.bundle": ("lxcri.verbs.create", ("lxcri.host", "lxcri.launch", "lxcri.linux")),
+    "lxcffi.handle": ("", ()),
 }
-"""Modules whose import takes many others, and those that are imported right after them."""
+"""Modules whose import takes many others, which of them is imported before, and what is imported right after."""
 IMPORTED = """
 import sys
 modules = sys.argv.pop(1).split()
@@ -41,10 +42,10 @@ for name in modules:
     __import__(name)
 for name, module in sys.modules.items():
     spec = getattr(module, "__spec__", None)
-    if name not in before and spec and spec.has_location and spec.origin.endswith(".py"):
+    if name not in before and spec and spec.has_location:
         print(name, spec.origin)
 """
-"""Prints the names and sources of the modules that importing some takes, in the order in which they are complete."""
+"""Prints the names and files of the modules that importing some takes, in the order in which they are complete."""
 MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
 
 
@@ -134,18 +135,18 @@ def write(path: str, python: str, paths: list[str], archive_path: str = "") -> N
 
 
 def imported(modules: Iterable[str]) -> dict[str, str]:
-    """The source of each module that importing these takes, in an order in which each needs none but those before."""
+    """The file of each module that importing these takes, in an order in which each needs none but those before."""
     listing = subprocess.run(
         [sys.executable, "-IS", "-c", IMPORTED, " ".join(modules), *package_paths()],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    sources = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
-    sources.pop("__future__", None)  # which is for the compiler
-    return sources
+    files = dict(line.split(" ", 1) for line in listing.stdout.splitlines())
+    files.pop("__future__", None)  # which is for the compiler
+    return files
 
 
-def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]], str]:
-    """What packing.write() takes: our own modules, and what `create` imports of others'."""
+def write_archive(path: str) -> None:
+    """Write the archive of our own modules, and of what `create` imports of others'; raises OSError."""
     own = {
         module: source
         for name in PACKED
@@ -153,12 +154,20 @@ def packed() -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, li
         for module, source in packing.modules_of(name, os.path.dirname(spec.origin))
     }
     others: dict[str, str] = {}
+    extensions: dict[str, str] = {}
     first: dict[str, list[str]] = {}
-    for name, following in BEGINNINGS.items():
-        sources = imported([name, *following])
+    for name, (before, following) in BEGINNINGS.items():
+        files = imported([name, *following])
+        sources = {module: file for module, file in files.items() if file.endswith(".py")}
         others.update((module, source) for module, source in sources.items() if module not in own)
-        first[name] = [module for module in sources if module != name]
-    return list(own.items()), list(others.items()), first, EVERYWHERE
+        extensions.update((module, file) for module, file in files.items() if module not in sources)
+        there = {name}
+        earlier = before
+        while earlier:
+            there.update((earlier, *first[earlier]))
+            earlier, _ = BEGINNINGS[earlier]
+        first[name] = [module for module in sources if module not in there]
+    packing.write(path, own.items(), others.items(), first=first, everywhere=EVERYWHERE, extensions=extensions.items())
 
 
 def interpreter() -> str:
@@ -173,14 +182,6 @@ def interpreter() -> str:
     except OSError as e:
         complain(directory, e)
         return python
-
-
-def write_archive() -> None:
-    """Write the archive of modules, where the package's directory can be written."""
-    try:
-        packing.write(archive.PATH, *packed())
-    except OSError as e:
-        complain(archive.PATH, e)
 
 
 def complain(path: str, e: OSError) -> None:
@@ -201,4 +202,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
     write(os.path.abspath(sys.argv[1]), interpreter(), package_paths(), archive.PATH)
-    write_archive()
+    try:
+        write_archive(archive.PATH)
+    except OSError as e:  # where the package's directory cannot be written
+        complain(archive.PATH, e)

@@ -52,6 +52,7 @@ def write(
     rest: Iterable[tuple[str, str]] = (),
     first: Mapping[str, Sequence[str]] | None = None,
     everywhere: str = "",
+    extensions: Iterable[tuple[str, str]] = (),
 ) -> None:
     """
     Write modules, each with its source, to the file at path; raises OSError.
@@ -60,6 +61,7 @@ def write(
 
     first: what the import of some of them begins with, in an order in which each needs none but those before it
     everywhere: which of those is always imported: its code and theirs are in the head
+    extensions: compiled modules of others and of ours, each with its file: where they are
     """
     modules, rest = list(modules), list(rest)
     sources = dict([*modules, *rest])
@@ -82,16 +84,22 @@ def write(
 
     beginnings: dict[str, Beginning] = {}
     for name, names in sorted((first or {}).items(), key=lambda item: item[0] != everywhere):
-        group = {n: codes[n] for n in [*names, name] if n not in deferred and n not in head}
+        place = length = 0
         if name == everywhere:
-            head = group
-        beginnings[name] = (tuple(names), *((0, 0) if name == everywhere else add(group)))
+            head = {n: codes[n] for n in [*names, name]}
+        elif deferred.isdisjoint(names):
+            place, length = add({n: codes[n] for n in [*names, name] if n not in head})
+        # Of many modules it is better to load one, and run it, than to load all.
+        beginnings[name] = tuple(names), place, length
     table: Table = {}
     for name, source in sources.items():
         status = statuses[name]
         is_package = os.path.basename(source) == "__init__.py"
         place, length = add(codes[name])
         table[name] = source, int(status.st_mtime), status.st_size, is_package, place, length, beginnings.get(name)
+    for name, binary in extensions:
+        status = os.stat(binary)
+        table[name] = binary, int(status.st_mtime), status.st_size, False, 0, 0, None
     # What takes others' modules needs the second table anyway.
     soon = {NAME}.union(*({name, *names} for name, (names, *_) in beginnings.items() if deferred.isdisjoint(names)))
     own = {name: row for name, row in table.items() if name in soon}

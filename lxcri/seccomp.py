@@ -6,6 +6,7 @@ opened only for a profile that the cache does not have.
 """
 
 import os
+import sys
 from errno import EFAULT
 
 import msgspec
@@ -392,14 +393,14 @@ def _export(library: "Any", context: "Any") -> bytes:
 
 
 def _entry_name(seccomp: Seccomp) -> str:
-    # hashlib costs 3 ms of OpenSSL; its own implementation has had two names.
+    # hashlib costs 3 ms of OpenSSL; its own implementation has had two names, and to search for one takes time too.
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found]
-    except ImportError:
-        try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
             from _sha256 import sha256  # type: ignore[import-not-found]
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
     profile = (
         _FORMAT,
         seccomp.default_action,
@@ -455,7 +456,7 @@ def _read_entry(directory: int, name: str) -> Filter | None:
         status = os.fstat(fd)
         if not _is_ours(status) or not 0 < status.st_size <= _MAX_ENTRY_SIZE:
             return None
-        entry = msgspec.msgpack.decode(os.read(fd, _MAX_ENTRY_SIZE), type=_Entry)
+        entry = msgspec.msgpack.decode(os.read(fd, status.st_size), type=_Entry)
         bpf = entry.filter.bpf
         if not bpf or len(bpf) % _INSTRUCTION_SIZE or entry.library != _library(entry.library[0]):
             return None

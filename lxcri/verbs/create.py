@@ -212,6 +212,13 @@ def now() -> str:
 
 def owner(uid: int) -> str:
     """Name of the user who creates the container, the number where there is none."""
+    from ..procfs import read_text
+
+    # What the C library does to look a user up takes ten times as long as this file, which nearly always comes first.
+    for line in read_text("/etc/passwd").splitlines():
+        name, *fields = line.split(":")
+        if fields[1:2] == [str(uid)] and name[:1] not in ("+", "-"):  # those are of NIS
+            return name
     import pwd
 
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from oci import process
 
-from lxcri import entry, packing
+from lxcri import entry
 from lxcri.cgroup.layout import detect
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ pytestmark = [
 def command(tmp_path: Path) -> list[str]:
     """The command as lxcri.entry writes it, with an archive that is up to date, and a state directory of its own."""
     path = tmp_path / "archive"
-    packing.write(str(path), *entry.packed())
+    entry.write_archive(str(path))
     script = tmp_path / "lxcri"
     script.write_text(entry.program(entry.package_paths(), str(path)))
     return [os.path.realpath(sys.executable), "-IS", str(script), "--root", str(tmp_path / "root")]

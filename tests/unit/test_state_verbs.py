@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import struct
 import sys
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lxcri import procfs
 from lxcri.context import Context
 from lxcri.errors import Error
 from lxcri.spec import decode_config
 from lxcri.state import Entry, NotFoundError, State
-from lxcri.verbs import delete, kill, list as list_verb, spec, start, state
+from lxcri.verbs import create, delete, kill, list as list_verb, spec, start, state
 from lxcri.verbs.kill import signal_number
 
 if TYPE_CHECKING:
@@ -594,3 +596,14 @@ def test_spec_does_not_overwrite(ctx: Context, tmp_path: Path) -> None:
 def test_spec_into_a_missing_bundle_is_an_error(ctx: Context, tmp_path: Path) -> None:
     with pytest.raises(Error, match="no such file or directory"):
         spec.run(ctx, bundle=str(tmp_path / "nope"), rootless=False)
+
+
+# -- create
+
+
+@pytest.mark.parametrize("text", ["", "+other:x:0:\n-no:x:0:\n\nbroken\nx:0\n"])
+def test_the_owner_is_who_the_host_says(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [pwd.getpwuid(0).pw_name, pwd.getpwuid(1).pw_name, "3999999999"]
+    assert [create.owner(0), create.owner(1), create.owner(3999999999)] == expected
+    monkeypatch.setattr(procfs, "read_text", lambda _path: text)
+    assert [create.owner(0), create.owner(1), create.owner(3999999999)] == expected
