@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 TOLERANCE = 1.05
 
 SYSCALLS = {  # by verb: beyond those of an interpreter that does nothing; and for each hierarchy of cgroups
-    "create": (526, 7),
-    "state": (84, 0),
-    "start": (97, 0),
-    "kill": (81, 0),
-    "delete": (124, 1),
+    "create": (447, 7),
+    "state": (72, 0),
+    "start": (83, 0),
+    "kill": (69, 0),
+    "delete": (105, 1),
 }
 
 MODULES_OF_CREATE = 138
@@ -71,33 +71,39 @@ def counted(tmp_path: Path) -> Callable[..., int]:
     return count
 
 
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    """A container's name, and that of its cgroups, that no test beside this one has."""
+    return f"budget-{os.getpid()}-{tmp_path.name}"
+
+
 def hierarchies() -> int:
     """How many hierarchies of cgroups there are."""
     layout = detect()
     return len(set(layout.controllers.values())) + (layout.unified is not None)
 
 
-def test_system_calls(bundle: Bundle, command: list[str], counted: Callable[..., int]) -> None:
+def test_system_calls(bundle: Bundle, command: list[str], counted: Callable[..., int], name: str) -> None:
     bundle.process["args"] = ["/bin/sleep", "100"]
     bundle.write()
     bare = counted(command[0], "-IS", "-c", "pass")
     words = {
-        "create": ("--bundle", bundle.path, "budget"),
-        "state": ("budget",),
-        "start": ("budget",),
-        "kill": ("budget", "WINCH"),  # after SIGKILL it looks whether the process dies, and on a busy machine more
-        "delete": ("budget",),
+        "create": ("--bundle", bundle.path, name),
+        "state": (name,),
+        "start": (name,),
+        "kill": (name, "WINCH"),  # with SIGKILL it looks into the cgroup too
+        "delete": (name,),
     }
-    subprocess.run([*command, "state", "budget"], check=False, capture_output=True)  # has what is compiled compiled
+    subprocess.run([*command, "state", name], check=False, capture_output=True)  # has what is compiled compiled
     used: dict[str, int] = {}
     try:
         for verb, arguments in words.items():
             used[verb] = counted(*command, verb, *arguments) - bare
             if verb == "kill":
-                subprocess.run([*command, "kill", "budget", "KILL"], check=True)
+                subprocess.run([*command, "kill", name, "KILL"], check=True)
                 process.wait_for(lambda: not process.children(), "the end of the container")
     finally:
-        subprocess.run([*command, "delete", "--force", "budget"], check=False, capture_output=True)
+        subprocess.run([*command, "delete", "--force", name], check=False, capture_output=True)
     allowed = {verb: TOLERANCE * (fixed + each * hierarchies()) for verb, (fixed, each) in SYSCALLS.items()}
     assert {verb: count for verb, count in used.items() if count > allowed[verb]} == {}, used
 
@@ -127,15 +133,15 @@ def imports(words: list[str], report: Path) -> set[str]:
     return set(report.read_text().split())
 
 
-def test_imports(bundle: Bundle, command: list[str], tmp_path: Path) -> None:
+def test_imports(bundle: Bundle, command: list[str], tmp_path: Path, name: str) -> None:
     bundle.process["args"] = ["/bin/sleep", "100"]
     bundle.write()
     try:
-        of_create = imports([*command, "create", "--bundle", bundle.path, "budget"], tmp_path / "report")
+        of_create = imports([*command, "create", "--bundle", bundle.path, name], tmp_path / "report")
         for words in (["state"], ["start"], ["kill"], ["delete", "--force"]):
-            assert not imports([*command, *words, "budget"], tmp_path / "report") & NEVER, words
+            assert not imports([*command, *words, name], tmp_path / "report") & NEVER, words
     finally:
-        subprocess.run([*command, "delete", "--force", "budget"], check=False, capture_output=True)
+        subprocess.run([*command, "delete", "--force", name], check=False, capture_output=True)
     assert "msgspec" in of_create
     assert not of_create & {"click", "json", "inspect", "subprocess", "pathlib"}
     assert len(of_create) <= TOLERANCE * MODULES_OF_CREATE
