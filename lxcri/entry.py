@@ -110,7 +110,7 @@ def write_interpreter(directory: str, python: str) -> str:
 
 def link(target: str, path: str) -> None:
     """Make or replace a symbolic link; who uses it meanwhile finds the old one or the new one."""
-    temporary = f"{path}.new"
+    temporary = f"{path}.{os.getpid()}"
     os.symlink(target, temporary)
     os.replace(temporary, path)
 
@@ -170,12 +170,17 @@ def write_archive(path: str) -> None:
     packing.write(path, own.items(), others.items(), first=first, everywhere=EVERYWHERE, extensions=extensions.items())
 
 
-def interpreter() -> str:
-    """The path of this interpreter in a directory of its own, or, where that cannot be, as it is."""
+def interpreter(command: str) -> str:
+    """
+    The path of this interpreter for a command: in a directory of its own, or, where that cannot be, as it is.
+
+    The directory is lib/lxcri beside the bin that the command is in.
+    """
     # Not the link in a virtual environment, from which Python would go and look for its library.
     python = os.path.realpath(sys.executable)
-    directory = archive.PATH.removesuffix(".archive")
-    if not fits_shebang(os.path.join(directory, os.path.basename(python))):
+    prefix, name = os.path.split(os.path.dirname(command))
+    directory = os.path.join(prefix, "lib", "lxcri")
+    if name not in ("bin", "sbin") or not fits_shebang(os.path.join(directory, os.path.basename(python))):
         return python
     try:
         return write_interpreter(directory, python)
@@ -201,7 +206,8 @@ def replace(path: str, text: str, mode: int = 0o755) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
-    write(os.path.abspath(sys.argv[1]), interpreter(), package_paths(), archive.PATH)
+    command = os.path.abspath(sys.argv[1])
+    write(command, interpreter(command), package_paths(), archive.PATH)
     try:
         write_archive(archive.PATH)
     except OSError as e:  # where the package's directory cannot be written

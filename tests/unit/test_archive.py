@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.machinery import ExtensionFileLoader
 from typing import TYPE_CHECKING
 
 import pytest
@@ -194,6 +195,27 @@ def test_a_changed_source_among_what_an_import_begins_with(package: Path) -> Non
     program = BEGINNING.format(paths=paths, archive=str(package.parent / "archive"))
     done = subprocess.run([sys.executable, "-IS", "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[1] == "other pack pack.part pack.part.leaf"
+
+
+def test_an_extension_module_is_loaded_from_its_file_as_long_as_that_is_the_same(tmp_path: Path) -> None:
+    binary = tmp_path / "fast.abi3.so"
+    binary.write_bytes(b"\x7fELF")
+    write(str(tmp_path / "archive"), (), extensions=[("pack.fast", str(binary))])
+    archive = Archive.open(str(tmp_path / "archive"))
+    spec = archive.find_spec("pack.fast")
+    assert spec is not None
+    assert isinstance(spec.loader, ExtensionFileLoader)
+    assert (spec.name, spec.origin, spec.loader.path) == ("pack.fast", str(binary), str(binary))
+    os.utime(binary, (1, 1))
+    assert archive.find_spec("pack.fast") is None
+
+
+def test_a_head_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "large.py"
+    source.write_text("".join(f"VALUE{n} = {n}\n" for n in range(9000)))
+    with pytest.raises(ValueError, match="too many"):
+        write(str(tmp_path / "archive"), [("large", str(source))], first={"large": ()}, everywhere="large")
+    assert not (tmp_path / "archive").exists()
 
 
 def test_no_archive(tmp_path: Path) -> None:

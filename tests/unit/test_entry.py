@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -84,3 +85,42 @@ def test_command_is_replaced_while_it_may_be_running(tmp_path: Path) -> None:
         assert old.read() == "old"
     assert script.read_text().startswith("#!/usr/bin/python3 -IS\n")
     assert os.listdir(tmp_path) == ["lxcri"]
+
+
+def test_interpreter_of_its_own(tmp_path: Path) -> None:
+    """It imports all that the interpreter does, from where that does, and each module says so."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "lxcri"
+    python = entry.interpreter(str(script))
+    assert python == entry.interpreter(str(script)) == f"{tmp_path}/lib/lxcri/{Path(sys.executable).resolve().name}"
+    entry.write(str(script), python, entry.package_paths())
+    assert script.read_text().startswith(f"#!{python} -IS\n")
+    done = run(script, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    program = (
+        "import sys, os, json, ctypes, encodings.idna, encodings.latin_1\n"
+        "files = [module.__file__ for module in (os, json, ctypes, encodings.idna, encodings.latin_1)]\n"
+        "print(json.dumps([sys.path, [*map(os.path.realpath, files)], sys.flags.no_site]))"
+    )
+    told = [
+        json.loads(subprocess.run([program_of, "-IS", "-c", program], check=True, capture_output=True).stdout)
+        for program_of in (python, os.path.realpath(sys.executable))
+    ]
+    assert told[0][0] == [f"{tmp_path}/lib/lxcri", *filter(os.path.exists, told[1][0])]
+    assert told[0][1:] == told[1][1:]
+    assert sorted(os.listdir(tmp_path / "lib" / "lxcri")) == sorted(
+        [os.path.basename(python), f"{os.path.basename(python)}._pth", "encodings", sys.platlibdir]
+    )
+
+
+def test_interpreter_of_its_own_only_beside_a_bin(tmp_path: Path) -> None:
+    assert entry.interpreter(str(tmp_path / "lxcri")) == os.path.realpath(sys.executable)
+    assert os.listdir(tmp_path) == []
+
+
+def test_interpreter_of_its_own_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lib").touch()
+    assert entry.interpreter(str(tmp_path / "bin" / "lxcri")) == os.path.realpath(sys.executable)
+    assert capsys.readouterr().err == (
+        f"lxcri.entry: {tmp_path}/lib/lxcri: Not a directory; without it the command starts more slowly\n"
+    )
