@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from typing import TYPE_CHECKING
 
@@ -112,12 +114,23 @@ def _directories(top: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def lock_directories() -> Iterator[None]:
-    """lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: none of them is left."""
+def lock_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """
+    lxc_container_new() makes a directory below /run/lxc/lock for each lxcpath: none of them is left.
+
+    But those of tests that run beside these ones, which would miss them.
+    """
     before = _directories("/run/lxc")
     yield
+    own = f"/run/lxc/lock{tmp_path_factory.getbasetemp()}/"
+    temporary = f"/run/lxc/lock{tempfile.gettempdir()}/"
     for directory in reversed(_directories("/run/lxc")):
-        if directory not in before and not os.listdir(directory):
+        path = f"{directory}/"
+        if directory in before or (
+            path.startswith(temporary) and not path.startswith(own) and not own.startswith(path)
+        ):
+            continue
+        with contextlib.suppress(OSError):  # something is in it
             os.rmdir(directory)
 
 
