@@ -94,7 +94,7 @@ def write_interpreter(directory: str, python: str) -> str:
     """
     name = os.path.basename(python)
     listing = subprocess.run(
-        [python, "-IS", "-c", "import sys; print(sys.platlibdir, sys._stdlib_dir, *sys.path, sep='\\n')"],
+        [python, "-IS", "-c", "import os, sys; print(sys.platlibdir, os.path.dirname(os.__file__), *sys.path, sep='\\n')"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     platlibdir, stdlib, *paths = listing.stdout.splitlines()
