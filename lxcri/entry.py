@@ -7,12 +7,13 @@ variables. The paths in it are absolute, since engines run a runtime with an emp
 
 from __future__ import annotations
 
+import marshal
 import os
 import shlex
 import subprocess
 import sys
 import sysconfig
-from importlib.util import find_spec
+from importlib.util import MAGIC_NUMBER, find_spec
 
 from . import archive, packing
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 SHEBANG_MAX_BYTES = 127
 """What the kernel reads of a first line, before Linux 5.1; it cuts the rest off, or refuses."""
+
+PROGRAM = "lxcri_command"
+IMPORT = f"-IScimport {PROGRAM}"
+"""With it the interpreter does not read, parse and compile a script."""
 
 PACKED = ("lxcri", "lxcffi")
 EVERYWHERE = "lxcri.__main__"
@@ -46,6 +51,8 @@ for name, module in sys.modules.items():
         print(name, spec.origin)
 """
 """Prints the names and files of the modules that importing some takes, in the order in which they are complete."""
+LIBRARY = "import os, sys; print(sys.platlibdir, os.path.dirname(os.__file__), *sys.path, sep='\\n')"
+"""Prints the name of the directory that libraries are in, the directory of Python's own, and where modules are."""
 MODULES = ("lxcri", "lxcffi", "msgspec", "click", "cffi", "_cffi_backend")
 
 
@@ -84,9 +91,9 @@ def program(paths: list[str], archive_path: str = "") -> str:
     return "\n".join([*lines, "from lxcri.__main__ import main", "", "main()", ""])
 
 
-def write_interpreter(directory: str, python: str) -> str:
+def write_interpreter(directory: str, python: str) -> None:
     """
-    Give an interpreter a directory of its own, from which it starts faster, and return its path in there.
+    Give an interpreter a directory of its own, from which it starts faster.
 
     A ._pth file says what it imports from, instead of a search, and first of all it finds there what each start
     imports, without reading the long list of the standard library (docs.python.org, "The initialization of the
@@ -94,8 +101,7 @@ def write_interpreter(directory: str, python: str) -> str:
     """
     name = os.path.basename(python)
     listing = subprocess.run(
-        [python, "-IS", "-c", "import os, sys; print(sys.platlibdir, os.path.dirname(os.__file__), *sys.path, sep='\\n')"],
-        check=True, capture_output=True, text=True,
+        [python, "-IS", "-c", LIBRARY], check=True, capture_output=True, text=True,
     )  # fmt: skip
     platlibdir, stdlib, *paths = listing.stdout.splitlines()
     lib = os.path.join(directory, platlibdir)
@@ -105,7 +111,6 @@ def write_interpreter(directory: str, python: str) -> str:
     link(os.path.join(stdlib, "encodings"), os.path.join(directory, "encodings"))
     link(stdlib, os.path.join(lib, os.path.basename(stdlib)))  # where its prefix says that its library is
     replace(f"{path}._pth", "".join(f"{line}\n" for line in [directory, *filter(os.path.exists, paths)]), 0o644)
-    return path
 
 
 def link(target: str, path: str) -> None:
@@ -115,9 +120,9 @@ def link(target: str, path: str) -> None:
     os.replace(temporary, path)
 
 
-def fits_shebang(python: str) -> bool:
-    """Tell whether an interpreter's path can stand in a script's first line, followed by -IS."""
-    return len(os.fsencode(f"#!{python} -IS\n")) <= SHEBANG_MAX_BYTES and not any(map(str.isspace, python))
+def fits_shebang(python: str, options: str = "-IS") -> bool:
+    """Tell whether an interpreter's path can stand in a script's first line, followed by these options."""
+    return len(os.fsencode(f"#!{python} {options}\n")) <= SHEBANG_MAX_BYTES and not any(map(str.isspace, python))
 
 
 def write(path: str, python: str, paths: list[str], archive_path: str = "") -> None:
@@ -132,6 +137,29 @@ def write(path: str, python: str, paths: list[str], archive_path: str = "") -> N
         replace(f"{path}.py", program(paths, archive_path))
         command = shlex.join([python, "-IS", f"{path}.py"])
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
+
+
+def write_faster(path: str, python: str, paths: list[str], archive_path: str = "") -> bool:
+    """
+    Write the same in two: a first line, and, in a directory of the interpreter's own, the compiled program.
+
+    The directory is lib/lxcri beside the bin that the script is in. Returns whether that can be.
+    """
+    prefix, name = os.path.split(os.path.dirname(path))
+    directory = os.path.join(prefix, "lib", "lxcri")
+    own = os.path.join(directory, os.path.basename(python))
+    if name not in ("bin", "sbin") or not fits_shebang(own, IMPORT):
+        return False
+    code = compile(f"import sys\ndel sys.argv[0]\n{program(paths, archive_path)}", PROGRAM, "exec", optimize=2)
+    try:
+        write_interpreter(directory, python)
+        header = MAGIC_NUMBER + bytes(12)  # as that of a .pyc file without a source
+        replace(os.path.join(directory, f"{PROGRAM}.pyc"), header + marshal.dumps(code), 0o644)
+    except OSError as e:
+        complain(directory, e)
+        return False
+    replace(path, f"#!{own} {IMPORT}\n# The program is {directory}/{PROGRAM}.pyc, which lxcri.entry wrote.\n")
+    return True
 
 
 def imported(modules: Iterable[str]) -> dict[str, str]:
@@ -170,35 +198,16 @@ def write_archive(path: str) -> None:
     packing.write(path, own.items(), others.items(), first=first, everywhere=EVERYWHERE, extensions=extensions.items())
 
 
-def interpreter(command: str) -> str:
-    """
-    The path of this interpreter for a command: in a directory of its own, or, where that cannot be, as it is.
-
-    The directory is lib/lxcri beside the bin that the command is in.
-    """
-    # Not the link in a virtual environment, from which Python would go and look for its library.
-    python = os.path.realpath(sys.executable)
-    prefix, name = os.path.split(os.path.dirname(command))
-    directory = os.path.join(prefix, "lib", "lxcri")
-    if name not in ("bin", "sbin") or not fits_shebang(os.path.join(directory, os.path.basename(python))):
-        return python
-    try:
-        return write_interpreter(directory, python)
-    except OSError as e:
-        complain(directory, e)
-        return python
-
-
 def complain(path: str, e: OSError) -> None:
     """Say that something that only makes it faster could not be written."""
     sys.stderr.write(f"lxcri.entry: {path}: {e.strerror}; without it the command starts more slowly\n")
 
 
-def replace(path: str, text: str, mode: int = 0o755) -> None:
+def replace(path: str, data: str | bytes, mode: int = 0o755) -> None:
     """Write a file, an executable by default, under a temporary name and move it into place: it may be running."""
-    temporary = f"{path}.new"
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape"))
     os.chmod(temporary, mode)
     os.replace(temporary, path)
 
@@ -206,8 +215,10 @@ def replace(path: str, text: str, mode: int = 0o755) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
-    command = os.path.abspath(sys.argv[1])
-    write(command, interpreter(command), package_paths(), archive.PATH)
+    # Not the link in a virtual environment, from which Python would go and look for its library.
+    words = os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths(), archive.PATH
+    if not write_faster(*words):
+        write(*words)
     try:
         write_archive(archive.PATH)
     except OSError as e:  # where the package's directory cannot be written

@@ -87,40 +87,67 @@ def test_command_is_replaced_while_it_may_be_running(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["lxcri"]
 
 
-def test_interpreter_of_its_own(tmp_path: Path) -> None:
-    """It imports all that the interpreter does, from where that does, and each module says so."""
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """Where a command is to be."""
     (tmp_path / "bin").mkdir()
-    script = tmp_path / "bin" / "lxcri"
-    python = entry.interpreter(str(script))
-    assert python == entry.interpreter(str(script)) == f"{tmp_path}/lib/lxcri/{Path(sys.executable).resolve().name}"
-    entry.write(str(script), python, entry.package_paths())
-    assert script.read_text().startswith(f"#!{python} -IS\n")
+    return tmp_path / "bin" / "lxcri"
+
+
+def test_program_that_is_compiled(script: Path) -> None:
+    """It has the command line, and is found from everywhere, as what is written as a text."""
+    words = str(script), os.path.realpath(sys.executable), [fake_package(script.parent.parent / "packages")]
+    for _ in range(2):
+        assert entry.write_faster(*words)
+        done = run(script, "a", "b c", "", "--", "-c", PYTHONPATH="/nonexistent")
+        assert (done.returncode, done.stdout) == (3, "1 1 False ['a', 'b c', '', '--', '-c']\n"), done.stderr
+    assert stat.S_IMODE(script.stat().st_mode) == 0o755
+    assert os.listdir(script.parent) == ["lxcri"]
+    link = script.parent.parent / "link"
+    link.symlink_to(script)
+    assert run(link, "a").stdout == "1 1 False ['a']\n"
+
+
+def test_compiled_program_with_an_archive(script: Path) -> None:
+    archive = script.parent / "archive"
+    entry.write_archive(str(archive))
+    assert entry.write_faster(str(script), os.path.realpath(sys.executable), entry.package_paths(), str(archive))
+    assert run(script, "--version").stdout.startswith("lxcri version ")
+    archive.write_bytes(b"x")
     done = run(script, "--version")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout.startswith("lxcri version "), done.stderr) == (True, "")
+
+
+def test_interpreter_of_its_own_imports_what_the_interpreter_does(tmp_path: Path) -> None:
+    """From where that does, and each module says so."""
+    real = os.path.realpath(sys.executable)
+    entry.write_interpreter(str(tmp_path), real)
+    own = str(tmp_path / os.path.basename(real))
     program = (
         "import sys, os, json, ctypes, encodings.idna, encodings.latin_1\n"
         "files = [module.__file__ for module in (os, json, ctypes, encodings.idna, encodings.latin_1)]\n"
         "print(json.dumps([sys.path, [*map(os.path.realpath, files)], sys.flags.no_site]))"
     )
     told = [
-        json.loads(subprocess.run([program_of, "-IS", "-c", program], check=True, capture_output=True).stdout)
-        for program_of in (python, os.path.realpath(sys.executable))
+        json.loads(subprocess.run([python, "-IS", "-c", program], check=True, capture_output=True).stdout)
+        for python in (own, real)
     ]
-    assert told[0][0] == [f"{tmp_path}/lib/lxcri", *filter(os.path.exists, told[1][0])]
+    assert told[0][0] == [str(tmp_path), *filter(os.path.exists, told[1][0])]
     assert told[0][1:] == told[1][1:]
-    assert sorted(os.listdir(tmp_path / "lib" / "lxcri")) == sorted(
-        [os.path.basename(python), f"{os.path.basename(python)}._pth", "encodings", sys.platlibdir]
-    )
+    names = [os.path.basename(real), f"{os.path.basename(real)}._pth", "encodings", sys.platlibdir]
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
 
 
 def test_interpreter_of_its_own_only_beside_a_bin(tmp_path: Path) -> None:
-    assert entry.interpreter(str(tmp_path / "lxcri")) == os.path.realpath(sys.executable)
+    assert not entry.write_faster(str(tmp_path / "lxcri"), sys.executable, ["/a"])
     assert os.listdir(tmp_path) == []
 
 
-def test_interpreter_of_its_own_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "lib").touch()
-    assert entry.interpreter(str(tmp_path / "bin" / "lxcri")) == os.path.realpath(sys.executable)
+def test_interpreter_of_its_own_that_cannot_be_written(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lib = script.parent.parent / "lib"
+    lib.touch()
+    assert not entry.write_faster(str(script), sys.executable, ["/a"])
     assert capsys.readouterr().err == (
-        f"lxcri.entry: {tmp_path}/lib/lxcri: Not a directory; without it the command starts more slowly\n"
+        f"lxcri.entry: {lib}/lxcri: Not a directory; without it the command starts more slowly\n"
     )
+    assert not script.exists()
