@@ -6,7 +6,7 @@ from . import log
 from .errors import ConfigItemError, LxcError, NotSupportedError, ReleasedError, StartError
 from .ffi import ffi, lib
 from .library import format_version, version, version_number
-from .text import decode, encode, string_array
+from .text import decode, encode, encode_optional, string_array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ class Handle:
         self.name = name if type(name) is str else decode(encoded)
         self._c = None
         ffi.errno = 0
-        if log.captured >= 0:
-            log.begin()
-        pointer = lib.lxc_container_new(encoded, ffi.NULL if lxcpath is None else encode(lxcpath))
+        log.begin()
+        pointer = lib.lxc_container_new(encoded, encode_optional(lxcpath))
         if not pointer:
             errno = ffi.errno
             raise LxcError("lxc_container_new", container=self.name, errno=errno, log=log.captured_errors())

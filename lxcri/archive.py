@@ -23,19 +23,18 @@ if TYPE_CHECKING:
     Beginning: TypeAlias = tuple[Sequence[str], int, int]
     Row: TypeAlias = tuple[str, int, int, bool, int, int, Beginning | None]
     Table: TypeAlias = dict[str, Row]
-    Head: TypeAlias = tuple[CodeType, Table, bytes, dict[str, CodeType]]
+    Head: TypeAlias = tuple[CodeType, int, Table, bytes, dict[str, CodeType]]
 
 PATH = f"{__file__.rpartition('/')[0]}/__pycache__/lxcri.{sys.implementation.cache_tag}.archive"
-HEAD_BYTES = 65536
-"""The head of the file, filled up with zeroes: the code of this module, a table, two others, encoded again since most
-verbs do not need them, and the code of the modules that all verbs need. All other code follows."""
 NAME = "lxcri.archive"
 
 
 class Archive:
     """
-    A finder and loader of the modules in an open archive with this head.
+    A finder and loader of the modules in an open archive with this head, which the file begins with.
 
+    The head has the code of this module, its own length, behind which all other code is, a table, two others, encoded
+    again since most verbs do not need them, and the code of the modules that all verbs need.
     The table has of each module: source, its time of change in seconds, its size, whether it is a package, place and
     length of its code (none for an extension module, whose source is what is loaded), and, where its import takes many
     others, what it begins with: those modules, and place and length of their code and its own, all in one; no length
@@ -44,19 +43,9 @@ class Archive:
 
     def __init__(self, fd: int, head: "Head") -> None:
         self._fd = fd if fd > 2 else _above_standard(fd)
-        _, self._table, self._rest, self._codes = head
+        _, self._start, self._table, self._rest, self._codes = head
         self._deferred: "set[str]" = set()
         self._kind = type(sys.__spec__)
-
-    @classmethod
-    def open(cls, path: str) -> "Archive":
-        """The archive at path; raises OSError or ValueError if there is none."""
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            return cls(fd, marshal.loads(posix.read(fd, HEAD_BYTES)))  # noqa: S302 (as a .pyc file)
-        except (ValueError, EOFError, TypeError) as e:
-            posix.close(fd)
-            raise ValueError(f"{path}: {e}") from None
 
     def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
         """The module, if it is here and its source has not changed."""
@@ -167,7 +156,7 @@ class Archive:
         return code
 
     def _load(self, place: int, length: int) -> "Any":
-        return marshal.loads(posix.pread(self._fd, length, HEAD_BYTES + place))  # noqa: S302
+        return marshal.loads(posix.pread(self._fd, length, self._start + place))  # noqa: S302
 
 
 def _above_standard(fd: int) -> int:

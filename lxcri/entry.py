@@ -69,8 +69,8 @@ def package_paths() -> list[str]:
     return [path for path in paths if path not in without_site]
 
 
-def program(paths: list[str], archive_path: str = "") -> str:
-    """The Python program, without a first line; with the path of an archive it imports what it can from there.
+def program(paths: list[str], archive_path: str = "", head_bytes: int = 0) -> str:
+    """The Python program, without a first line; with an archive, and the length of its head, it imports from there.
 
     The archive's own module is the first thing in it, so that nothing needs to be searched for.
     """
@@ -81,7 +81,7 @@ def program(paths: list[str], archive_path: str = "") -> str:
             "    import marshal",
             "    import posix",
             f"    fd = posix.open({archive_path!r}, posix.O_RDONLY | posix.O_CLOEXEC)",
-            f"    head = marshal.loads(posix.read(fd, {archive.HEAD_BYTES}))",
+            f"    head = marshal.loads(posix.read(fd, {head_bytes}))",
             f"    names = {{'__name__': {archive.NAME!r}, '__file__': {archive.__file__!r}}}",
             "    exec(head[0], names)",
             "    names['install'](fd, head)",
@@ -125,21 +125,22 @@ def fits_shebang(python: str, options: str = "-IS") -> bool:
     return len(os.fsencode(f"#!{python} {options}\n")) <= SHEBANG_MAX_BYTES and not any(map(str.isspace, python))
 
 
-def write(path: str, python: str, paths: list[str], archive_path: str = "") -> None:
+def write(path: str, python: str, paths: list[str], archive_path: str = "", head_bytes: int = 0) -> None:
     """Write an executable script that runs lxcri with an interpreter, the packages being in the given paths.
 
     An interpreter whose path does not fit into a first line is run by /bin/sh, and the program lies beside
     the script, as PATH.py.
     """
+    text = program(paths, archive_path, head_bytes)
     if fits_shebang(python):
-        replace(path, f"#!{python} -IS\n{program(paths, archive_path)}")
+        replace(path, f"#!{python} -IS\n{text}")
     else:
-        replace(f"{path}.py", program(paths, archive_path))
+        replace(f"{path}.py", text)
         command = shlex.join([python, "-IS", f"{path}.py"])
         replace(path, f'#!/bin/sh\nexec {command} "$@"\n')
 
 
-def write_faster(path: str, python: str, paths: list[str], archive_path: str = "") -> bool:
+def write_faster(path: str, python: str, paths: list[str], archive_path: str = "", head_bytes: int = 0) -> bool:
     """
     Write the same in two: a first line, and, in a directory of the interpreter's own, the compiled program.
 
@@ -150,7 +151,8 @@ def write_faster(path: str, python: str, paths: list[str], archive_path: str = "
     own = os.path.join(directory, os.path.basename(python))
     if name not in ("bin", "sbin") or not fits_shebang(own, IMPORT):
         return False
-    code = compile(f"import sys\ndel sys.argv[0]\n{program(paths, archive_path)}", PROGRAM, "exec", optimize=2)
+    text = program(paths, archive_path, head_bytes)
+    code = compile(f"import sys\ndel sys.argv[0]\n{text}", PROGRAM, "exec", optimize=2)
     try:
         write_interpreter(directory, python)
         header = MAGIC_NUMBER + bytes(12)  # as that of a .pyc file without a source
@@ -173,8 +175,8 @@ def imported(modules: Iterable[str]) -> dict[str, str]:
     return files
 
 
-def write_archive(path: str) -> None:
-    """Write the archive of our own modules, and of what `create` imports of others'; raises OSError."""
+def write_archive(path: str) -> int:
+    """Write the archive of our own modules, and of what `create` imports of others'; as packing.write()."""
     own = {
         module: source
         for name in PACKED
@@ -195,7 +197,9 @@ def write_archive(path: str) -> None:
             there.update((earlier, *first[earlier]))
             earlier, _ = BEGINNINGS[earlier]
         first[name] = [module for module in sources if module not in there]
-    packing.write(path, own.items(), others.items(), first=first, everywhere=EVERYWHERE, extensions=extensions.items())
+    return packing.write(
+        path, own.items(), others.items(), first=first, everywhere=EVERYWHERE, extensions=extensions.items()
+    )
 
 
 def complain(path: str, e: OSError) -> None:
@@ -215,11 +219,12 @@ def replace(path: str, data: str | bytes, mode: int = 0o755) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python3 -m lxcri.entry PATH")
-    # Not the link in a virtual environment, from which Python would go and look for its library.
-    words = os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths(), archive.PATH
-    if not write_faster(*words):
-        write(*words)
     try:
-        write_archive(archive.PATH)
+        packed = archive.PATH, write_archive(archive.PATH)
     except OSError as e:  # where the package's directory cannot be written
         complain(archive.PATH, e)
+        packed = "", 0
+    # Not the link in a virtual environment, from which Python would go and look for its library.
+    words = os.path.abspath(sys.argv[1]), os.path.realpath(sys.executable), package_paths(), *packed
+    if not write_faster(*words):
+        write(*words)

@@ -7,7 +7,7 @@ import marshal
 import os
 from typing import TYPE_CHECKING
 
-from .archive import HEAD_BYTES, NAME
+from .archive import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,9 +53,9 @@ def write(
     first: Mapping[str, Sequence[str]] | None = None,
     everywhere: str = "",
     extensions: Iterable[tuple[str, str]] = (),
-) -> None:
+) -> int:
     """
-    Write modules, each with its source, to the file at path; raises OSError.
+    Write modules, each with its source, to the file at path; returns how long its head is. Raises OSError.
 
     The rest are others' modules, which do not run before something in them is asked for.
 
@@ -105,12 +105,12 @@ def write(
     own = {name: row for name, row in table.items() if name in soon}
     seldom = {name: row for name, row in table.items() if name not in soon and name not in deferred}
     other = {name: row for name, row in table.items() if name in deferred}
-    begin = marshal.dumps((codes.get(NAME), own, marshal.dumps((seldom, other)), head))
-    if len(begin) > HEAD_BYTES:
-        raise ValueError(f"{len(begin)} bytes are too many for the head of an archive")
+    parts = own, marshal.dumps((seldom, other)), head
+    start = len(marshal.dumps((codes.get(NAME), 0, *parts)))  # any number takes as many bytes
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as archive:
-        archive.write(begin.ljust(HEAD_BYTES, b"\0"))
+        archive.write(marshal.dumps((codes.get(NAME), start, *parts)))
         archive.writelines(blobs)
     os.replace(temporary, path)
+    return start

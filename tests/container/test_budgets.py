@@ -49,10 +49,17 @@ pytestmark = [
 def command(tmp_path: Path) -> list[str]:
     """The command as lxcri.entry writes it, with an archive that is up to date, and a state directory of its own."""
     path = tmp_path / "archive"
-    entry.write_archive(str(path))
-    script = tmp_path / "lxcri"
-    script.write_text(entry.program(entry.package_paths(), str(path)))
-    return [os.path.realpath(sys.executable), "-IS", str(script), "--root", str(tmp_path / "root")]
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "lxcri"
+    words = str(path), entry.write_archive(str(path))
+    assert entry.write_faster(str(script), os.path.realpath(sys.executable), entry.package_paths(), *words)
+    return [str(script), "--root", str(tmp_path / "root")]
+
+
+def interpreter(command: list[str]) -> str:
+    """The one that runs a command."""
+    with open(command[0], encoding="utf-8") as script:
+        return script.readline().removeprefix("#!").split()[0]
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def hierarchies() -> int:
 def test_system_calls(bundle: Bundle, command: list[str], counted: Callable[..., int], name: str) -> None:
     bundle.process["args"] = ["/bin/sleep", "100"]
     bundle.write()
-    bare = counted(command[0], "-IS", "-c", "pass")
+    bare = counted(interpreter(command), "-IS", "-c", "pass")
     words = {
         "create": ("--bundle", bundle.path, name),
         "state": (name,),
@@ -110,25 +117,23 @@ def test_system_calls(bundle: Bundle, command: list[str], counted: Callable[...,
 
 AT_EXIT = """
 import posix, sys
-_, report, script = sys.argv[:3]
-del sys.argv[:2]
+report = sys.argv.pop(1)
 def finish(status, end=posix._exit):
     with open(report, "w") as file:
         print(*[name for name, module in sys.modules.items() if module], file=file)
     end(status)
 posix._exit = finish
-exec(open(script).read())
+import lxcri_command
 """
-"""Runs a script and, when it ends, writes the names of the modules there are, however they were imported."""
+"""Runs the command and, when it ends, writes the names of the modules there are, however they were imported."""
 
 
 def imports(words: list[str], report: Path) -> set[str]:
     """The modules that a command imports; interpreter's own ones too."""
-    python, options, script, *rest = words
     with open(report.with_suffix(".out"), "w") as out:
         subprocess.run(
-            [python, options, "-c", AT_EXIT, str(report), script, *rest], check=True, env={}, stdin=subprocess.DEVNULL,
-            stdout=out, stderr=out, timeout=process.TIMEOUT,
+            [interpreter(words), "-IS", "-c", AT_EXIT, str(report), *words], check=True, env={},
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=process.TIMEOUT,
         )  # fmt: skip
     return set(report.read_text().split())
 
